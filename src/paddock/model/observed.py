@@ -71,8 +71,8 @@ class Progress(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class ObservedUnit(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """`containers` are this unit's own: owned by id, or labelled with it. `named`: who holds the names it wants or waits
-    for, or nobody. `missing_images`: references the engine said it has not. `networks`: network id -> engine name.
+    """`containers` are this unit's own: owned by id, or labelled with it. `named`: who holds the names it wants or
+    waits for, or nobody. `missing_images`: references the engine said it has not. `networks`: network id -> engine name.
 
     `waiting`: what hinders the next step for now, in words. `cut_off`: there is no session with the server.
     """

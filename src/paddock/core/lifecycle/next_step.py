@@ -111,7 +111,7 @@ def _pull(assignment: UnitAssignment, container: ContainerAssignment, *, always:
 
 
 def _connection(assignment: UnitAssignment, seen: ObservedUnit, progress: Progress) -> UnitStep | None:
-    """Networks the engine would not take at creation. Only before the start: a container that runs keeps what it has."""
+    """Networks the engine would not take at creation. Only before the start: what runs keeps what it has."""
     there = by_role(seen, progress)
     for container in start_order(assignment):
         observed = there[container.role]

@@ -31,6 +31,6 @@ def by_role(seen: ObservedUnit, progress: Progress) -> dict[str, ObservedContain
 
 
 def strays(seen: ObservedUnit, progress: Progress) -> tuple[ObservedContainer, ...]:
-    """Containers of this unit that no role of it owns: left by an agent that died in between, or no longer asked for."""
+    """This unit's containers that no role of it owns: left by an agent that died in between, or not asked for now."""
     owned = {role_container.id for role_container in progress.owned.values()}
     return tuple(container for container in seen.containers if container.id not in owned)

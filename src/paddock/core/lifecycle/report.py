@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from paddock.core.lifecycle.order import by_role, start_order
-from paddock.core.lifecycle.state import ended, vanished
+from paddock.core.lifecycle.state import end_of
 from paddock.core.lifecycle.waits import hindrance_to_create, hindrance_to_start
 from paddock.model.assignment import UnitAssignment
 from paddock.model.objects import ContainerStatus, UnitDesired, UnitState
@@ -50,28 +50,9 @@ def _message(assignment: UnitAssignment, seen: ObservedUnit, progress: Progress)
     """One sentence about what went wrong or what is waited for; "" when all is well."""
     if progress.refused:
         return progress.refused
-    if progress.state in (UnitState.FAILED, UnitState.COMPLETE):
-        return _end(assignment, seen, progress)
     if progress.state >= UnitState.COMPLETE:
-        return ""
-    return seen.waiting or _waiting(assignment, seen, progress) or _restarting(seen, progress)
-
-
-def _end(assignment: UnitAssignment, seen: ObservedUnit, progress: Progress) -> str:
-    if end := ended(assignment, seen, progress):
-        return end_of(end[1]) if end[0] == UnitState.FAILED else ""
-    if progress.message:
         return progress.message
-    gone = vanished(seen, progress)
-    return f"container {gone[0][:12]} was removed from its host by somebody else" if gone else ""
-
-
-def end_of(container: ObservedContainer) -> str:
-    """How a container ended, as a sentence."""
-    text = f"{container.name} ended with exit code {container.exit_code}"
-    if container.oom_killed:
-        text += ", killed because it used more memory than it may"
-    return f"{text}: {container.error}" if container.error else text
+    return seen.waiting or _waiting(assignment, seen, progress) or _restarting(seen, progress)
 
 
 def _waiting(assignment: UnitAssignment, seen: ObservedUnit, progress: Progress) -> str:

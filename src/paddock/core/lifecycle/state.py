@@ -25,7 +25,10 @@ def remember(assignment: UnitAssignment, seen: ObservedUnit, progress: Progress)
         reused = container.unit != assignment.unit
         owned[container.role] = OwnedContainer(id=container.id, baseline_s=container.started_at_s if reused else 0.0)
     progress = replace(progress, owned=owned)
-    return replace(progress, state=max(progress.state, _seen_state(assignment, seen, progress)))
+    state = max(progress.state, _seen_state(assignment, seen, progress))
+    if state == UnitState.FAILED and progress.state < state:
+        progress = replace(progress, message=_why_failed(assignment, seen, progress))
+    return replace(progress, state=state)
 
 
 def started(container: ObservedContainer, owned: OwnedContainer) -> bool:
@@ -64,6 +67,21 @@ def ended(
         if role == "":
             return UnitState.COMPLETE, container
     return None
+
+
+def _why_failed(assignment: UnitAssignment, seen: ObservedUnit, progress: Progress) -> str:
+    if end := ended(assignment, seen, progress):
+        return end_of(end[1])
+    gone = vanished(seen, progress)
+    return f"container {gone[0][:12]} was removed from its host by somebody else" if gone else ""
+
+
+def end_of(container: ObservedContainer) -> str:
+    """How a container ended, as a sentence."""
+    text = f"{container.name} ended with exit code {container.exit_code}"
+    if container.oom_killed:
+        text += ", killed because it used more memory than it may"
+    return f"{text}: {container.error}" if container.error else text
 
 
 def _seen_state(assignment: UnitAssignment, seen: ObservedUnit, progress: Progress) -> UnitState:
