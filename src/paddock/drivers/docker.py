@@ -101,7 +101,7 @@ class DockerEngine:
         )
 
     async def containers(self) -> tuple[ObservedContainer, ...]:
-        query = {"all": True, "filters": _filters(label=[UNIT_LABEL])}
+        query: dict[str, str | bool] = {"all": True, "filters": _filters(label=[UNIT_LABEL])}
         listed = await self._http.json("GET", "/containers/json", query=query)
         found = await asyncio.gather(*(self.inspect(entry["Id"]) for entry in listed))
         return tuple(container for container in found if container is not None)
@@ -277,8 +277,8 @@ class DockerEngine:
         if found is not None:
             if (found.get("Labels") or {}).get(NETWORK_LABEL) != wanted.network:
                 raise StepRefused(
-                    f"this host has a network {wanted.engine_name} of its own (driver {found.get('Driver')}): remove or "
-                    "rename it, or give the network in the compose file another name"
+                    f"this host has a network {wanted.engine_name} of its own (driver {found.get('Driver')}): remove "
+                    "or rename it, or give the network in the compose file another name"
                 )
             if same_network(found, wanted):
                 return

@@ -48,6 +48,7 @@ class OwnedContainer(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tr
     """A container made for a unit, or taken over from the unit it reuses.
 
     `baseline_s`: its `started_at_s` when it became this unit's; a different one means it was started for this unit.
+    -1.0 until the container is seen.
     """
 
     id: str
@@ -72,7 +73,7 @@ class Progress(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 class ObservedUnit(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """`containers` are this unit's own: owned by id, or labelled with it. `named`: who holds the names it wants or
-    waits for, or nobody. `missing_images`: references the engine said it has not. `networks`: network id -> engine name.
+    waits for, or nobody. `missing_images`: references the engine said it has not. `networks`: id -> engine name.
 
     `waiting`: what hinders the next step for now, in words. `cut_off`: there is no session with the server.
     """

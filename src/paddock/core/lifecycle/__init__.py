@@ -2,6 +2,6 @@
 
 from paddock.core.lifecycle.next_step import next_step
 from paddock.core.lifecycle.report import report_of
-from paddock.core.lifecycle.state import remember
+from paddock.core.lifecycle.state import remember, take_over
 
-__all__ = ["next_step", "remember", "report_of"]
+__all__ = ["next_step", "remember", "report_of", "take_over"]

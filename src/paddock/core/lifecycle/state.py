@@ -23,12 +23,31 @@ def remember(assignment: UnitAssignment, seen: ObservedUnit, progress: Progress)
         if container.role not in roles or container.role in owned or container.id in taken:
             continue
         reused = container.unit != assignment.unit
-        owned[container.role] = OwnedContainer(id=container.id, baseline_s=container.started_at_s if reused else 0.0)
+        owned[container.role] = OwnedContainer(id=container.id, baseline_s=-1.0 if reused else 0.0)
+    owned = _with_baselines(owned, seen)
     progress = replace(progress, owned=owned)
     state = max(progress.state, _seen_state(assignment, seen, progress))
     if state == UnitState.FAILED and progress.state < state:
         progress = replace(progress, message=_why_failed(assignment, seen, progress))
     return replace(progress, state=state)
+
+
+def _with_baselines(owned: dict[str, OwnedContainer], seen: ObservedUnit) -> dict[str, OwnedContainer]:
+    by_id = {container.id: container for container in seen.containers}
+    return {
+        role: replace(container, baseline_s=by_id[container.id].started_at_s)
+        if container.baseline_s < 0 and container.id in by_id
+        else container
+        for role, container in owned.items()
+    }
+
+
+def take_over(assignment: UnitAssignment, older: Progress) -> tuple[Progress, Progress]:
+    """The containers of the unit it reuses become its own: its own progress, and what is left to the older one."""
+    roles = {container.role for container in assignment.containers}
+    owned = {role: OwnedContainer(id=c.id, baseline_s=-1.0) for role, c in older.owned.items() if role in roles}
+    left = {role: container for role, container in older.owned.items() if role not in roles}
+    return Progress(owned=owned), replace(older, owned=left, given_up=not left)
 
 
 def started(container: ObservedContainer, owned: OwnedContainer) -> bool:
