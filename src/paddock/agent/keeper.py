@@ -74,6 +74,7 @@ class _Notes:
         self.trouble = ""
         self.troubled_by: UnitAssignment | None = None
         self.missing_images: dict[str, None] = {}
+        self.pulled_images: dict[str, None] = {}
         self.foreign: dict[str, ObservedContainer] = {}
         self.failed_pulls = 0
         self.interrupt: asyncio.Timeout | None = None
@@ -157,8 +158,9 @@ class Keeper:
             # The keeper's boundary: one unit that cannot be kept must not take down the host's others.
             self._world.log.exception("a unit cannot be kept", unit=assignment.unit)
             return self._troubled(assignment, notes, f"the agent failed: {error!r}")
-        if notes.trouble and wait_s != 0:
+        if notes.trouble and wait_s:
             notes.trouble = ""
+            return 0.0
         return wait_s
 
     def _troubled(self, assignment: UnitAssignment, notes: _Notes, words: str) -> float:
@@ -249,6 +251,8 @@ class Keeper:
         try:
             await self._apply(assignment, step, notes)
         except ImageMissing as error:
+            if error.image in notes.pulled_images:
+                self._refused(assignment.unit, step, error)
             notes.missing_images[error.image] = None
             return False
         except NameTaken as error:
@@ -315,6 +319,7 @@ class Keeper:
             notes.interrupt = None
         notes.failed_pulls = 0
         notes.missing_images.pop(step.image, None)
+        notes.pulled_images[step.image] = None
         if step.always:
             progress = self._ledger.progress_of(assignment.unit)
             self._record(assignment.unit, replace(progress, pulled=(*progress.pulled, step.role)))
