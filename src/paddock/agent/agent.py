@@ -1,4 +1,4 @@
-"""The agent as a whole, on any engine, channel and world: what `main` builds for a machine and the simulator for its own.
+"""The agent as a whole, on any engine, channel and world: `main` builds it for a machine, the simulator for its own.
 
 While cut off from the server it keeps its ledger's assignment by itself; it never moves anything.
 """
@@ -6,7 +6,8 @@ While cut off from the server it keeps its ledger's assignment by itself; it nev
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Any
 
 import msgspec
 
@@ -44,7 +45,7 @@ class Surroundings(msgspec.Struct, frozen=True, kw_only=True):
     files: FileKeeper
     ledger: Ledger
     dial: Callable[[], Awaitable[Channel]]
-    carry: Callable[[str], Awaitable[None]]
+    carry: Callable[[str], Coroutine[Any, Any, None]]
     facts: Callable[[], Awaitable[HostFacts]]
 
 

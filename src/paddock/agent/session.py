@@ -207,10 +207,11 @@ class Session:
         except TimeoutError:
             raise ChannelClosed(f"nothing was heard from the server for {timeout_s:.0f} s") from None
         try:
-            return decode_from_server(data)
+            message: FromServer = decode_from_server(data)
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
             self._world.probe("unreadable message from the server")
             raise ChannelClosed(f"a message of the server could not be read: {error}") from error
+        return message
 
     def _goodbye(self, message: Goodbye) -> None:
         if message.final:
