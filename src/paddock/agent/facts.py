@@ -37,7 +37,7 @@ async def facts_of(engine: Engine, server: tuple[str, int]) -> HostFacts:
         cpus=seen.cpus,
         memory_bytes=seen.memory_bytes,
         mtu=mtu_of(address),
-        subnets=subnets(_ROUTES.read_text()),
+        subnets=_subnets_now(),
         agent_version=__version__,
         engine_labels=seen.labels,
     )
@@ -75,6 +75,10 @@ def _ipv4_of(name: str) -> str:
             return socket.inet_ntoa(fcntl.ioctl(probe.fileno(), _SIOCGIFADDR, request)[20:24])
         except OSError:
             return ""
+
+
+def _subnets_now() -> tuple[str, ...]:
+    return subnets(_ROUTES.read_text())
 
 
 def subnets(routes: str) -> tuple[str, ...]:

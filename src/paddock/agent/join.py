@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import binascii
 import hashlib
 import http.client
 import os
@@ -19,45 +17,21 @@ from paddock.agent.identity import KEY, Identity, is_joined, load_identity, save
 from paddock.agent.sealing import write_private
 from paddock.model.errors import Conflict, Refused, Transient, UserError
 from paddock.wire.api import ErrorAnswer, Joined, JoinRequest
+from paddock.wire.join_token import JoinToken, decode_token
 
-TOKEN_PREFIX = "pdk1."
 TIMEOUT_S = 15.0
 MOST_ANSWER_BYTES = 2**20
 DEFAULT_API_PORT = 7443
 _ANOTHER = "get another command with `paddock hosts add`"
 
 
-class JoinToken(msgspec.Struct, frozen=True, kw_only=True):
-    """`server` is the API's address (`https://host:port`), `ca` the SHA-256 of the CA certificate in DER form, hex."""
-
-    server: str
-    ca: str
-    secret: str
-
-    @property
-    def place(self) -> tuple[str, int]:
-        text = self.server if "//" in self.server else f"https://{self.server}"
-        parts = urlsplit(text)
-        return parts.hostname or "", parts.port or DEFAULT_API_PORT
-
-
-def read_token(text: str) -> JoinToken:
-    if not text.startswith(TOKEN_PREFIX):
-        raise UserError(f"that is not a join token: one begins with {TOKEN_PREFIX}", hint=_ANOTHER)
-    encoded = text.removeprefix(TOKEN_PREFIX).strip()
-    try:
-        data = base64.urlsafe_b64decode(encoded + "=" * (-len(encoded) % 4))
-        token = msgspec.json.decode(data, type=JoinToken)
-    except (binascii.Error, ValueError, msgspec.DecodeError) as error:
-        raise UserError("the join token is damaged: part of it was lost in copying", hint=_ANOTHER) from error
-    if not token.place[0]:
-        raise UserError("the join token names no server", hint=_ANOTHER)
-    return token
-
-
 def join(token: str, data: Path, name: str = "", labels: Mapping[str, str] | None = None) -> Identity:
-    """Asks the server for a certificate and keeps it in `data`. Blocking. Raises `UserError`, `Refused`, `Transient`."""
-    wanted = read_token(token)
+    """Asks the server for a certificate and keeps it in `data`. Blocking.
+
+    Raises `UserError`, `Refused` or `Transient`, each saying what to do.
+    """
+    wanted = decode_token(token)
+    place = _place(wanted)
     if is_joined(data):
         known = load_identity(data)
         raise Conflict(
@@ -78,11 +52,19 @@ def join(token: str, data: Path, name: str = "", labels: Mapping[str, str] | Non
         host=joined.host,
         name=joined.name,
         environment=joined.environment,
-        server=wanted.place[0],
+        server=place[0],
         agents_port=joined.agents_port,
     )
     save_identity(data, identity, joined.certificate, joined.ca)
     return identity
+
+
+def _place(token: JoinToken) -> tuple[str, int]:
+    text = token.server if "//" in token.server else f"https://{token.server}"
+    parts = urlsplit(text)
+    if not parts.hostname:
+        raise UserError("the join token names no server", hint=_ANOTHER)
+    return parts.hostname, parts.port or DEFAULT_API_PORT
 
 
 def _trusted(token: JoinToken) -> ssl.SSLContext:
@@ -111,7 +93,7 @@ def _trusted(token: JoinToken) -> ssl.SSLContext:
 
 
 def _ask(token: JoinToken, tls: ssl.SSLContext, method: str, path: str, body: bytes | None = None) -> tuple[int, bytes]:
-    host, port = token.place
+    host, port = _place(token)
     connection = http.client.HTTPSConnection(host, port, timeout=TIMEOUT_S, context=tls)
     headers = {"Content-Type": "application/json"} if body else {}
     try:
