@@ -56,7 +56,7 @@ class Cgroup:
             raise UserError(f"processes {', '.join(map(str, self.pids()))} survive kill -9", hint="a reboot ends them")
 
     def remove(self) -> None:
-        """Removes the group and those below it. Its processes must be gone; they are let go a moment after they died."""
+        """Removes the group and all below it. Its processes must be gone: the kernel lets go of them a moment later."""
 
         def gone() -> bool:
             for folder in self._folders():
