@@ -18,7 +18,7 @@ class Store:
         self._connection = None
         self._stream = None
 
-    def ask(self, *words, wait_s=TIMEOUT_S):
+    def ask(self, *words, wait_s=0.0):
         """Sends one command and returns Redis' answer: str, int, list or None. Raises Away."""
         try:
             if self._stream is None:

@@ -1,14 +1,14 @@
 """Every error Paddock raises on purpose.
 
-    PaddockError
-    ├── UserError            the input or request cannot be honoured: CLI exit 2, API 4xx, never a traceback
-    │   ├── Invalid          a file or field is wrong; carries every problem found
-    │   ├── NotFound         nothing has that name
-    │   ├── Conflict         it clashes with what is there (name taken, version moved on)
-    │   └── Forbidden        the caller may not do this
-    ├── Refused              the other side said no and will say no again: do not retry as it is
-    ├── Transient            worth trying again; `retry_after_s` says when, if the other side knows
-    └── Broken               our own data or a promise of ours does not hold: stop and say how to restore
+PaddockError
+├── UserError            the input or request cannot be honoured: CLI exit 2, API 4xx, never a traceback
+│   ├── Invalid          a file or field is wrong; carries every problem found
+│   ├── NotFound         nothing has that name
+│   ├── Conflict         it clashes with what is there (name taken, version moved on)
+│   └── Forbidden        the caller may not do this
+├── Refused              the other side said no and will say no again: do not retry as it is
+├── Transient            worth trying again; `retry_after_s` says when, if the other side knows
+└── Broken               our own data or a promise of ours does not hold: stop and say how to restore
 """
 
 from __future__ import annotations

@@ -55,9 +55,31 @@ def environment(path: str) -> dict[str, str]:
 def answers(engine_socket: Path) -> bool:
     """One `_ping`."""
     try:
-        return _request(engine_socket, "GET", "/_ping", PING_TIMEOUT_S) == b"OK"
+        return ask(engine_socket, "GET", "/_ping", PING_TIMEOUT_S) == b"OK"
     except (OSError, http.client.HTTPException, UserError):
         return False
+
+
+def ask(
+    engine_socket: Path,
+    method: str,
+    path: str,
+    timeout_s: float,
+    *,
+    body: BinaryIO | bytes | None = None,
+    headers: Mapping[str, str] | None = None,
+) -> bytes:
+    """One call of the engine's API, to its end. Raises UserError with the engine's words for an answer of 400 and above."""
+    connection = _UnixConnection(engine_socket, timeout_s)
+    try:
+        connection.request(method, path, body=body, headers=dict(headers or {}))
+        response = connection.getresponse()
+        answer = response.read()
+    finally:
+        connection.close()
+    if response.status >= 400:
+        raise UserError(f"the engine said {response.status}: {answer.decode(errors='replace').strip()}")
+    return answer
 
 
 def load(engine_socket: Path, image: Path) -> None:
@@ -65,7 +87,7 @@ def load(engine_socket: Path, image: Path) -> None:
     try:
         with image.open("rb") as file:
             headers = {"Content-Type": "application/x-tar", "Content-Length": str(image.stat().st_size)}
-            answer = _request(engine_socket, "POST", "/images/load?quiet=1", LOAD_TIMEOUT_S, body=file, headers=headers)
+            answer = ask(engine_socket, "POST", "/images/load?quiet=1", LOAD_TIMEOUT_S, body=file, headers=headers)
     except FileNotFoundError as error:
         raise UserError(f"{error.filename or engine_socket} is not there", hint="is the host running?") from None
     except (OSError, http.client.HTTPException) as error:
@@ -96,27 +118,6 @@ class _UnixConnection(http.client.HTTPConnection):
         self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         self.sock.settimeout(self.timeout)
         self.sock.connect(self._path)
-
-
-def _request(
-    engine_socket: Path,
-    method: str,
-    path: str,
-    timeout_s: float,
-    *,
-    body: BinaryIO | None = None,
-    headers: Mapping[str, str] | None = None,
-) -> bytes:
-    connection = _UnixConnection(engine_socket, timeout_s)
-    try:
-        connection.request(method, path, body=body, headers=dict(headers or {}))
-        response = connection.getresponse()
-        answer = response.read()
-    finally:
-        connection.close()
-    if response.status >= 400:
-        raise UserError(f"the engine said {response.status}: {answer.decode(errors='replace').strip()}")
-    return answer
 
 
 def _machine_settings() -> dict[str, object]:
