@@ -1,0 +1,108 @@
+"""Messages on an agent's control connection, one JSON document per WebSocket message.
+
+The first message of the agent is `Hello`, the first of the server `Welcome` or `Goodbye`. `PROTOCOL` is raised when an
+old peer could not cope; each side says the range it speaks and the highest common one is used.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+from paddock.model.assignment import AnyItem
+from paddock.model.objects import HostFacts
+from paddock.model.reports import UnitReport
+
+PROTOCOL = 1
+OLDEST_PROTOCOL = 1
+HEARTBEAT_S = 2.0
+"""An agent that has sent nothing else for this long sends a `Heartbeat`."""
+SILENT_AFTER_S = 6.0
+"""A server that has heard nothing for this long takes the connection for dead; so does an agent."""
+LOST_AFTER_S = 10.0
+"""A host not heard of for this long is lost, and its movable units go elsewhere."""
+
+
+class Message(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="type", tag=str.lower):
+    """Root of both directions."""
+
+
+class Hello(Message, frozen=True, kw_only=True):
+    """`instance` is chosen by the agent at each process start: two live agents with one identity differ in it.
+
+    `assignment` is the version its ledger holds, 0 for none; `last_session` the last session number it was given.
+    """
+
+    protocols: tuple[int, int]
+    host: str
+    instance: str
+    agent_version: str
+    facts: HostFacts
+    assignment: int = 0
+    last_session: int = 0
+
+
+class Heartbeat(Message, frozen=True, kw_only=True):
+    pass
+
+
+class Confirm(Message, frozen=True, kw_only=True):
+    """The ledger durably holds the assignment at this version."""
+
+    assignment: int
+
+
+class Report(Message, frozen=True, kw_only=True):
+    """`number` counts up within a session. Reports of another session than the current one change nothing."""
+
+    session: int
+    number: int
+    units: tuple[UnitReport, ...]
+
+
+class Facts(Message, frozen=True, kw_only=True):
+    session: int
+    facts: HostFacts
+
+
+class Welcome(Message, frozen=True, kw_only=True):
+    protocol: int
+    session: int
+    name: str
+    environment: str
+
+
+class Reported(Message, frozen=True, kw_only=True):
+    """Everything up to report `number` is committed."""
+
+    number: int
+
+
+class Assign(Message, frozen=True, kw_only=True):
+    """`whole`: `items` is the entire assignment, whatever was held before; else a difference from `since`."""
+
+    version: int
+    since: int = 0
+    whole: bool = False
+    items: tuple[AnyItem, ...] = ()
+    dropped: tuple[str, ...] = ()
+
+
+class OpenStream(Message, frozen=True, kw_only=True):
+    """Dial back a connection of its own for this stream and join it to the engine's socket."""
+
+    stream: str
+
+
+class Goodbye(Message, frozen=True, kw_only=True):
+    """The server ends the session. `final`: coming back will not help until somebody acts on `reason`."""
+
+    reason: str
+    final: bool = False
+
+
+FromAgent = Hello | Heartbeat | Confirm | Report | Facts
+FromServer = Welcome | Reported | Assign | OpenStream | Goodbye | Heartbeat
+
+encode = msgspec.json.Encoder().encode
+decode_from_agent = msgspec.json.Decoder(FromAgent).decode
+decode_from_server = msgspec.json.Decoder(FromServer).decode
