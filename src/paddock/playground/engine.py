@@ -5,7 +5,6 @@ from __future__ import annotations
 import http.client
 import os
 import socket
-from collections.abc import Mapping
 from pathlib import Path
 from typing import BinaryIO
 
@@ -18,6 +17,7 @@ LABEL = "engine"
 START_TIMEOUT_S = 60.0
 STOP_TIMEOUT_S = 15.0
 PING_TIMEOUT_S = 2.0
+ASK_TIMEOUT_S = 60.0
 LOAD_TIMEOUT_S = 180.0
 LOG_LINES = 5
 MACHINE_CONFIG = Path("/etc/docker/daemon.json")
@@ -55,7 +55,7 @@ def environment(path: str) -> dict[str, str]:
 def answers(engine_socket: Path) -> bool:
     """One `_ping`."""
     try:
-        return ask(engine_socket, "GET", "/_ping", PING_TIMEOUT_S) == b"OK"
+        return ask(engine_socket, "GET", "/_ping", timeout_s=PING_TIMEOUT_S) == b"OK"
     except (OSError, http.client.HTTPException, UserError):
         return False
 
@@ -64,15 +64,18 @@ def ask(
     engine_socket: Path,
     method: str,
     path: str,
-    timeout_s: float,
-    *,
     body: BinaryIO | bytes | None = None,
-    headers: Mapping[str, str] | None = None,
+    timeout_s: float = ASK_TIMEOUT_S,
 ) -> bytes:
-    """One call of the engine's API, to its end. Raises UserError with the engine's words for an answer of 400 and above."""
+    """One call of the engine's API, to its end. A body is JSON if bytes, a tar if a file; status 400 on is a UserError."""
+    headers = {}
+    if isinstance(body, bytes):
+        headers = {"Content-Type": "application/json"}
+    elif body is not None:
+        headers = {"Content-Type": "application/x-tar", "Content-Length": str(os.fstat(body.fileno()).st_size)}
     connection = _UnixConnection(engine_socket, timeout_s)
     try:
-        connection.request(method, path, body=body, headers=dict(headers or {}))
+        connection.request(method, path, body=body, headers=headers)
         response = connection.getresponse()
         answer = response.read()
     finally:
@@ -86,8 +89,7 @@ def load(engine_socket: Path, image: Path) -> None:
     """Streams an image tar into the engine. Raises UserError with what the engine says against it."""
     try:
         with image.open("rb") as file:
-            headers = {"Content-Type": "application/x-tar", "Content-Length": str(image.stat().st_size)}
-            answer = ask(engine_socket, "POST", "/images/load?quiet=1", LOAD_TIMEOUT_S, body=file, headers=headers)
+            answer = ask(engine_socket, "POST", "/images/load?quiet=1", file, LOAD_TIMEOUT_S)
     except FileNotFoundError as error:
         raise UserError(f"{error.filename or engine_socket} is not there", hint="is the host running?") from None
     except (OSError, http.client.HTTPException) as error:
