@@ -89,7 +89,11 @@ def test_a_damaged_record_is_named(tmp_path: Path) -> None:
 
 
 def test_a_layer_is_the_same_whatever_the_order_and_names_its_parents() -> None:
-    tree = {"usr/bin/a": Entry(data=b"a", mode=0o755), "bin": Entry(link="usr/bin"), "tmp": Directory(mode=0o1777)}
+    tree: dict[str, Entry | Directory] = {
+        "usr/bin/a": Entry(data=b"a", mode=0o755),
+        "bin": Entry(link="usr/bin"),
+        "tmp": Directory(mode=0o1777),
+    }
     first = archive.layer(tree)
     assert first == archive.layer(dict(reversed(tree.items())))
     with tarfile.open(fileobj=io.BytesIO(first)) as tar:

@@ -67,7 +67,7 @@ def ask(
     body: BinaryIO | bytes | None = None,
     timeout_s: float = ASK_TIMEOUT_S,
 ) -> bytes:
-    """One call of the engine's API, to its end. A body is JSON if bytes, a tar if a file; status 400 on is a UserError."""
+    """One call of the engine's API, to its end. A body is JSON if bytes, a tar if a file. Status 400 on: UserError."""
     headers = {}
     if isinstance(body, bytes):
         headers = {"Content-Type": "application/json"}

@@ -80,7 +80,7 @@ def check_fit(root: Path, engine_dir: str | None) -> None:
         packages = " ".join(dict.fromkeys(PACKAGES[tool].split(" or ")[0] for tool in missing))
         where = f" (looked in {engine_dir} too)" if engine_dir else ""
         raise UserError(f"{', '.join(missing)} not found{where}", hint=f"apt-get install {packages}")
-    if len(f"{root}/hosts/h31/run/docker/containerd/containerd.sock") > SOCKET_PATH_MAX:
+    if len(f"{root}/hosts/h31/run/docker.sock") > SOCKET_PATH_MAX:
         raise UserError(f"{root} is too long a path for the engines' sockets", hint="choose a shorter root directory")
     if not any(line.split()[-1] == "overlay" for line in Path("/proc/filesystems").read_text().splitlines()):
         command(["modprobe", "overlay"])
