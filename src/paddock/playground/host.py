@@ -201,6 +201,10 @@ def make_mount_points() -> tuple[str, ...]:
     return tuple(made)
 
 
+def has_name_server() -> bool:
+    return "nameserver" in _name_servers()
+
+
 def _name_servers() -> str:
     """The machine's resolv.conf, without the servers that only the machine's own loopback reaches."""
     for source in (Path("/run/systemd/resolve/resolv.conf"), Path("/etc/resolv.conf")):

@@ -23,6 +23,7 @@ class Link(msgspec.Struct, frozen=True):
     ifname: str
     flags: tuple[str, ...] = ()
     ifalias: str = ""
+    master: str = ""
 
 
 class Lan:
@@ -89,7 +90,6 @@ class Lan:
             _delete(cable)
         batch(
             f"link add {cable} type veth peer name eth0 address {plan.host_mac(subnet, host)} netns {pid}",
-            f"link set {cable} master {self.bridge}",
             f"link set {cable} {'up' if connected else 'down'}",
         )
         batch(
@@ -98,16 +98,19 @@ class Lan:
             f"route add default via {plan.machine_address(subnet)}",
             inside=pid,
         )
+        # Last: it tells that all of the above is done.
+        batch(f"link set {cable} master {self.bridge}")
+
+    def plugged(self, host: str) -> bool:
+        """Whether `plug` was done to its end, connected or not."""
+        link = self._links().get(self.cable(host))
+        return link is not None and link.master == self.bridge
 
     def cable(self, host: str) -> str:
         return f"{self.prefix}-{host}"
 
     def connect(self, host: str, *, connected: bool) -> None:
         machine.command(["ip", "link", "set", self.cable(host), "up" if connected else "down"])
-
-    def connected(self, host: str) -> bool:
-        link = self._links().get(self.cable(host))
-        return link is not None and "UP" in link.flags
 
     def unplug(self, host: str) -> None:
         _delete(self.cable(host))

@@ -17,7 +17,7 @@ import msgspec
 from paddock.model.errors import Conflict, NotFound, UserError
 from paddock.playground import engine, lan, machine, plan, state
 from paddock.playground.cgroup import Cgroup
-from paddock.playground.host import Host, make_mount_points
+from paddock.playground.host import Host, has_name_server, make_mount_points
 from paddock.playground.lan import Lan
 from paddock.playground.process import Place
 from paddock.playground.state import HostRecord, HostStatus, Process, Reachable, Settings, Status
@@ -247,6 +247,8 @@ class Playground:
                 kept = Settings(name=self.name, subnet=subnet)
                 state.write(self.root / "playground.json", kept)
             self._lan.make(subnet, self._tell)
+        if not has_name_server():
+            self._tell("the hosts resolve no names of the outside: this machine's only name server is on its loopback")
         made = tuple(dict.fromkeys((*kept.made, *make_mount_points())))
         hosts = tuple(f"h{number}" for number in range(1, count(known) + 1))
         settings = msgspec.structs.replace(kept, hosts=hosts, engine_dir=engine_dir, made=made)
@@ -260,11 +262,15 @@ class Playground:
     def _start(self, settings: Settings, host: str) -> None:
         this = self._host(host)
         path = machine.search_path(settings.engine_dir)
-        if this.boot_pid() is None:
+        pid = this.boot_pid()
+        if pid is None:
             (this.folder / "etc" / "docker").mkdir(parents=True, exist_ok=True)
             wanted = engine.settings(settings.subnet, host, this.cgroup.path)
             (this.folder / "etc" / "docker" / "daemon.json").write_bytes(wanted)
             pid = this.power_on(path)
+            self._lan.plug(host, pid, settings.subnet, connected=not this.record.cut)
+        elif not self._lan.plugged(host):
+            # An earlier start was interrupted between the power and the network.
             self._lan.plug(host, pid, settings.subnet, connected=not this.record.cut)
         this.start_engine(path)
         for process in this.record.processes:

@@ -75,6 +75,8 @@ def read(path: Path, kind: type[Kept]) -> Kept | None:
         return msgspec.json.decode(path.read_bytes(), type=kind)
     except FileNotFoundError:
         return None
+    except PermissionError:
+        raise UserError(f"only root may read {path}", hint="run it with sudo") from None
     except (msgspec.ValidationError, msgspec.DecodeError) as error:
         raise UserError(f"{path} is damaged: {error}", hint="take the playground down and up again") from None
 
