@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 import signal
@@ -16,6 +15,7 @@ from pathlib import Path
 
 import pytest
 
+import engine_api
 from paddock.model.errors import Conflict, NotFound, UserError
 from paddock.playground import engine, images, machine
 from paddock.playground.playground import Playground
@@ -42,30 +42,8 @@ def states(playground: Playground) -> list[str]:
     return [host.state for host in playground.status().hosts]
 
 
-def api(playground: Playground, host: str, method: str, path: str, body: object = None) -> object:
-    data = json.dumps(body).encode() if body is not None else None
-    answer = engine.ask(playground.socket(host), method, path, data)
-    return json.loads(answer) if answer.strip() else None
-
-
-def start_container(playground: Playground, host: str, name: str, command: list[str], **options: object) -> None:
-    wanted = {"Image": BUSYBOX, "Cmd": command, **options}
-    api(playground, host, "POST", f"/containers/create?name={name}", wanted)
-    api(playground, host, "POST", f"/containers/{name}/start")
-
-
-def remove_container(playground: Playground, host: str, name: str) -> None:
-    api(playground, host, "DELETE", f"/containers/{name}?force=1&v=1")
-
-
-def container_state(playground: Playground, host: str, name: str) -> dict[str, object]:
-    found = api(playground, host, "GET", f"/containers/{name}/json")
-    assert isinstance(found, dict)
-    return dict(found["State"])
-
-
 def engine_id(playground: Playground, host: str) -> str:
-    found = api(playground, host, "GET", "/info")
+    found = engine_api.call(playground.socket(host), "GET", "/info")
     assert isinstance(found, dict)
     return str(found["ID"])
 
@@ -184,14 +162,14 @@ def test_a_server_on_the_machine_hears_the_hosts(playground: Playground) -> None
 
 
 def test_a_published_port_answers_from_the_machine(playground: Playground) -> None:
-    start_container(
-        playground, "h1", "web", ["sh", "-c", "while :; do echo hello | nc -l -p 80; done"],
+    engine_api.start(
+        playground.socket("h1"), "web", BUSYBOX, ["sh", "-c", "while :; do echo hello | nc -l -p 80; done"],
         ExposedPorts={"80/tcp": {}},
         HostConfig={"PortBindings": {"80/tcp": [{"HostPort": "8080"}]}},
     )  # fmt: skip
     address = playground.status().hosts[0].address
     assert until(lambda: fetched(address, 8080), "the published port answers") == "hello\n"
-    remove_container(playground, "h1", "web")
+    engine_api.remove(playground.socket("h1"), "web")
 
 
 def test_cut_unplugs_and_heal_plugs(playground: Playground) -> None:
@@ -213,8 +191,10 @@ def test_cut_unplugs_and_heal_plugs(playground: Playground) -> None:
 
 def test_kill_is_a_power_failure_that_the_engines_state_survives(playground: Playground) -> None:
     known = engine_id(playground, "h3")
-    start_container(playground, "h3", "always", ["sleep", "999"], HostConfig={"RestartPolicy": {"Name": "always"}})
-    start_container(playground, "h3", "never", ["sleep", "999"])
+    engine_api.start(
+        playground.socket("h3"), "always", BUSYBOX, ["sleep", "999"], HostConfig={"RestartPolicy": {"Name": "always"}}
+    )
+    engine_api.start(playground.socket("h3"), "never", BUSYBOX, ["sleep", "999"])
     boot = boots(playground)[2]
     within = namespace(boot, "mnt")
     playground.kill("h3")
@@ -223,16 +203,18 @@ def test_kill_is_a_power_failure_that_the_engines_state_survives(playground: Pla
     assert states(playground)[2] == DOWN
     playground.start("h3")
     assert engine_id(playground, "h3") == known
-    until(lambda: container_state(playground, "h3", "always")["Running"], "restart: always is honoured")
-    assert container_state(playground, "h3", "never")["Running"] is False
+    until(lambda: engine_api.state(playground.socket("h3"), "always")["Running"], "restart: always is honoured")
+    assert engine_api.state(playground.socket("h3"), "never")["Running"] is False
     for name in ("always", "never"):
-        remove_container(playground, "h3", name)
+        engine_api.remove(playground.socket("h3"), name)
 
 
 def test_stop_is_orderly_and_start_brings_all_back(playground: Playground) -> None:
     known = engine_id(playground, "h2")
     goodbye = "trap 'echo bye >/kept/word; exit 0' TERM; echo up >/kept/word; while :; do sleep 1 & wait; done"
-    start_container(playground, "h2", "polite", ["sh", "-c", goodbye], HostConfig={"Binds": ["word:/kept"]})
+    engine_api.start(
+        playground.socket("h2"), "polite", BUSYBOX, ["sh", "-c", goodbye], HostConfig={"Binds": ["word:/kept"]}
+    )
     word = playground.root / "hosts/h2/docker/volumes/word/_data/word"
     until(lambda: word.is_file() and word.read_text() == "up\n", "the container runs")
     playground.stop("h2")
@@ -242,19 +224,19 @@ def test_stop_is_orderly_and_start_brings_all_back(playground: Playground) -> No
     playground.start("h2")
     assert states(playground)[1] == ACTIVE
     assert engine_id(playground, "h2") == known
-    assert container_state(playground, "h2", "polite")["Running"] is False
-    remove_container(playground, "h2", "polite")
+    assert engine_api.state(playground.socket("h2"), "polite")["Running"] is False
+    engine_api.remove(playground.socket("h2"), "polite")
 
 
 def test_an_engine_killed_is_revived_and_its_containers_live_on(playground: Playground) -> None:
-    start_container(playground, "h1", "lives", ["sleep", "999"])
-    before = container_state(playground, "h1", "lives")["Pid"]
+    engine_api.start(playground.socket("h1"), "lives", BUSYBOX, ["sleep", "999"])
+    before = engine_api.state(playground.socket("h1"), "lives")["Pid"]
     assert playground.signal("h1", engine.LABEL, signal.SIGKILL)
     until(lambda: states(playground)[0] == DOWN, "the loss is told")
     playground.start("h1")
-    state = container_state(playground, "h1", "lives")
+    state = engine_api.state(playground.socket("h1"), "lives")
     assert (state["Running"], state["Pid"]) == (True, before)
-    remove_container(playground, "h1", "lives")
+    engine_api.remove(playground.socket("h1"), "lives")
 
 
 def test_a_process_runs_with_its_host(playground: Playground) -> None:
