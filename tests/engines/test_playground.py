@@ -18,6 +18,7 @@ import pytest
 import engine_api
 from paddock.model.errors import Conflict, NotFound, UserError
 from paddock.playground import engine, images, machine
+from paddock.playground.host import PRIVATE
 from paddock.playground.playground import Playground
 from paddock.playground.state import ACTIVE, CUT, DOWN, STOPPED, Reachable
 from waiting import until
@@ -284,6 +285,8 @@ def test_a_second_playground_stands_beside_the_first(playground: Playground, tmp
         other.down()
     assert_nothing_left(other)
     assert states(playground) == [ACTIVE, ACTIVE, ACTIVE]
+    for target in PRIVATE.values():
+        assert playground.exec("h1", ["mountpoint", "-q", target]).returncode == 0, f"{target} is still the host's own"
 
 
 def test_a_chosen_engine_is_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -359,6 +362,25 @@ def test_an_up_that_was_killed_half_way_is_taken_down() -> None:
     this.down()
     assert_nothing_left(this)
     this.down()
+    assert_nothing_left(this)
+
+
+def test_up_waits_for_a_down_that_came_first() -> None:
+    this = Playground(new_root(), f"{NAME}-turn")
+    this.up(1)
+    again = threading.Thread(target=this.up, args=(1,))
+    lock = this.root / "lock"
+    down = threading.Thread(target=this.down)
+    down.start()
+    until(lambda: not (this.root / "hosts").exists(), "it is being taken down")
+    again.start()
+    down.join(30)
+    again.join(30)
+    try:
+        assert lock.exists()
+        assert states(this) == [ACTIVE]
+    finally:
+        this.down()
     assert_nothing_left(this)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import signal
@@ -36,6 +37,7 @@ PRIVATE = {
 }
 """Folder of the host -> the directory it is bound onto."""
 
+MARK = "trusted.paddock"
 LOOPBACK = ("127.", "::1")
 
 
@@ -191,14 +193,22 @@ class Host:
         return next(int(word) for word in words if word != "ready")
 
 
-def make_mount_points() -> tuple[str, ...]:
-    """Makes the directories of the machine that hosts bind onto; returns those it had to make, deepest last."""
-    made = []
+def make_mount_points() -> None:
+    """Makes the directories of the machine that hosts bind onto, where it has none, and marks them as ours."""
     for target in PRIVATE.values():
         if not Path(target).is_dir():
             Path(target).mkdir(parents=True, mode=0o711)
-            made.append(target)
-    return tuple(made)
+            # Where the file system keeps no marks, an empty directory stays behind in the end.
+            with contextlib.suppress(OSError):
+                os.setxattr(target, MARK, b"made")
+
+
+def remove_mount_points() -> None:
+    """Only when no host of any playground is left: to remove a directory unmounts what others have bound onto it."""
+    for target in PRIVATE.values():
+        with contextlib.suppress(OSError):
+            if os.getxattr(target, MARK) == b"made":
+                Path(target).rmdir()
 
 
 def has_name_server() -> bool:

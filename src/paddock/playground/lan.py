@@ -121,12 +121,13 @@ class Lan:
         )
         return {link.ifname: link for link in found}
 
+    def siblings(self) -> tuple[Link, ...]:
+        """Bridges of the other playgrounds on this machine."""
+        return tuple(link for link in self._links().values() if link.ifname != self.bridge and _is_bridge(link))
+
     def _sibling_forward(self) -> str:
         """What ip_forward was before any playground, if another one is up."""
-        for name, link in self._links().items():
-            if name != self.bridge and link.ifalias.startswith(f"{ALIAS} "):
-                return link.ifalias.split(" ", 2)[1]
-        return ""
+        return next((link.ifalias.split(" ", 2)[1] for link in self.siblings()), "")
 
     def _add_rules(self, subnet: str, tell: Callable[[str], None]) -> None:
         lan = str(plan.lan(subnet))
@@ -194,6 +195,10 @@ def _delete(link: str) -> None:
     except UserError as error:
         if "Cannot find device" not in str(error):
             raise
+
+
+def _is_bridge(link: Link) -> bool:
+    return link.ifalias.startswith(f"{ALIAS} ")
 
 
 def _shown(root: Path) -> str:

@@ -7,7 +7,7 @@ import os
 import shutil
 import signal
 import subprocess
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TypeVar
@@ -17,7 +17,7 @@ import msgspec
 from paddock.model.errors import Conflict, NotFound, UserError
 from paddock.playground import engine, lan, machine, plan, state
 from paddock.playground.cgroup import Cgroup
-from paddock.playground.host import Host, has_name_server, make_mount_points
+from paddock.playground.host import Host, has_name_server, make_mount_points, remove_mount_points
 from paddock.playground.lan import Lan
 from paddock.playground.process import Place
 from paddock.playground.state import HostRecord, HostStatus, Process, Reachable, Settings, Status
@@ -91,19 +91,8 @@ class Playground:
     def down(self) -> None:
         """Leaves nothing behind, whatever state an `up` that was killed half-way left."""
         machine.check_rights()
-        if not self.root.is_dir():
-            self._clear(())
-            return
-        with self._turn():
-            try:
-                kept = state.read(self.root / "playground.json", Settings)
-            except UserError as error:
-                self._tell(f"{error.message}: taken down all the same")
-                kept = None
-            self._clear(kept.made if kept else ())
-        for folder in (self.root, self.root.parent if self.root == DEFAULT_ROOT else None):
-            if folder is not None:
-                _remove_if_empty(folder)
+        with self._turn() if self.root.is_dir() else contextlib.nullcontext():
+            self._clear()
 
     def start(self, host: str) -> None:
         """Power on. On a host that runs, starts what is missing of its engine and its registered processes."""
@@ -247,11 +236,11 @@ class Playground:
                 kept = Settings(name=self.name, subnet=subnet)
                 state.write(self.root / "playground.json", kept)
             self._lan.make(subnet, self._tell)
+            make_mount_points()
         if not has_name_server():
             self._tell("the hosts resolve no names of the outside: this machine's only name server is on its loopback")
-        made = tuple(dict.fromkeys((*kept.made, *make_mount_points())))
         hosts = tuple(f"h{number}" for number in range(1, count(known) + 1))
-        settings = msgspec.structs.replace(kept, hosts=hosts, engine_dir=engine_dir, made=made)
+        settings = msgspec.structs.replace(kept, hosts=hosts, engine_dir=engine_dir)
         if settings != kept:
             state.write(self.root / "playground.json", settings)
         addresses = {host: plan.host_address(subnet, host) for host in hosts}
@@ -307,19 +296,23 @@ class Playground:
         address = plan.host_address(settings.subnet, host)
         return HostStatus(name=host, address=address, engine=f"unix://{this.socket}", state=now)
 
-    def _clear(self, made: Iterable[str]) -> None:
+    def _clear(self) -> None:
         self._lan.check_owner()
         if self._machine.cgroup.pids():
             self._end_machine_processes()
         self._cgroup.kill()
         self._cgroup.remove()
-        self._lan.remove()
         for folder in FOLDERS:
             shutil.rmtree(self.root / folder, ignore_errors=True)
         for file in FILES:
             (self.root / file).unlink(missing_ok=True)
-        for folder in made:
-            _remove_if_empty(Path(folder))
+        _remove_if_empty(self.root)
+        with lan.address_lock():
+            self._lan.remove()
+            if not self._lan.siblings():
+                remove_mount_points()
+                if self.root == DEFAULT_ROOT:
+                    _remove_if_empty(self.root.parent)
 
     def _end_machine_processes(self) -> None:
         """The server gets time to close its database."""
@@ -332,19 +325,32 @@ class Playground:
     def _turn(self) -> Iterator[None]:
         """One command at a time works on a playground."""
         machine.check_rights()
+        held: list[int] = []
         try:
-            self.root.mkdir(parents=True, exist_ok=True)
-            lock = os.open(self.root / "lock", os.O_RDWR | os.O_CREAT, 0o600)
-        except OSError as error:
-            raise UserError(f"cannot write in {self.root}: {error.strerror}", hint="choose another root") from None
-        try:
-            if not until(lambda: lan.flock(lock), TURN_TIMEOUT_S):
+            if not until(lambda: self._take_turn(held), TURN_TIMEOUT_S):
                 raise UserError("another command is at work on this playground", hint="try again when it is done")
             yield
         except OSError as error:
-            raise UserError(f"the playground failed: {error}", hint="is there space left?") from error
+            where = error.filename or self.root
+            raise UserError(
+                f"the playground failed at {where}: {error.strerror}", hint="is there space left?"
+            ) from error
         finally:
+            for lock in held:
+                os.close(lock)
+
+    def _take_turn(self, held: list[int]) -> bool:
+        self.root.mkdir(parents=True, exist_ok=True)
+        lock = os.open(self.root / "lock", os.O_RDWR | os.O_CREAT, 0o600)
+        try:
+            # A `down` that was before us took the file away: then its lock is worth nothing.
+            if lan.flock(lock) and os.fstat(lock).st_ino == (self.root / "lock").stat().st_ino:
+                held.append(lock)
+        except FileNotFoundError:
+            held.clear()
+        if not held:
             os.close(lock)
+        return bool(held)
 
     def _together(self, work: Callable[[str], Answer], hosts: Sequence[str]) -> tuple[Answer, ...]:
         """For all at the same time. Waits for all; the first that failed, in order, is raised."""

@@ -23,8 +23,6 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     subnet: str
     hosts: tuple[str, ...] = ()
     engine_dir: str | None = None
-    made: tuple[str, ...] = ()
-    """Directories of the machine made as places to bind onto; removed with the playground if empty."""
 
 
 class Process(msgspec.Struct, frozen=True, kw_only=True):
