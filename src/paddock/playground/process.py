@@ -17,7 +17,9 @@ START_TIMEOUT_S = 20.0
 JOIN = 'for file in $JOIN; do echo $$ >"$file"; done; unset JOIN; exec "$@"'
 BEGIN = """
 command -v "$2" >/dev/null || { echo "$2: not found" >&2; exit 127; }
-mkdir -p "${1%/*}"; echo $$ >"$1"; shift
+started() { set -- ${1##*) }; shift 19; echo "$1"; }
+read -r stat </proc/$$/stat
+mkdir -p "${1%/*}"; echo "$$ $(started "$stat")" >"$1"; shift
 ulimit -n 1048576 2>/dev/null || :
 exec "$@" 2>&1
 """
@@ -31,7 +33,6 @@ class Place:
         self.enter = tuple(enter)
         self.pid_files = pid_files
         self.seen_at = seen_at
-        self.depth = 2 if self.enter else 1
 
     def joining(self, argv: Sequence[str]) -> tuple[list[str], dict[str, str]]:
         """The command that runs `argv` in this place, and what it needs in its environment besides."""
@@ -53,11 +54,11 @@ class Place:
     def pid(self, label: str) -> int | None:
         """Its id on the machine, None if it is not running."""
         try:
-            inner = int((self.seen_at / f"{label}.pid").read_text())
+            inner, started = map(int, (self.seen_at / f"{label}.pid").read_text().split())
         except (FileNotFoundError, ValueError):
             return None
         for pid in self.cgroup.pids():
-            if ids(pid)[-1:] == (inner,) and len(ids(pid)) == self.depth:
+            if ids(pid)[-1:] == (inner,) and started_at(pid) == started:
                 return pid
         return None
 
