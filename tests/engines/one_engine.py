@@ -18,9 +18,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from waiting import until
 
 from paddock.wire.engine_http import EngineHttp, EngineUnreachable, unix_dial
+from waiting import until
 
 IMAGE = "paddock-test:1"
 START_S = 60.0
@@ -75,6 +75,11 @@ class Machine:
         assert self._engine is not None
         self._engine.send_signal(signal.SIGTERM)
         self._engine.wait(timeout=START_S)
+
+    def restart(self, *, live_restore: bool) -> None:
+        self.stop()
+        self._live_restore = live_restore
+        self.start()
 
     def answers(self) -> bool:
         try:

@@ -8,9 +8,8 @@ from typing import Any, TypeVar
 
 import msgspec
 import pytest
-from engines.one_engine import IMAGE, Machine, machine, shared_machine
-from waiting import until_async
 
+from engines.one_engine import IMAGE, Machine, machine, shared_machine
 from paddock.drivers.docker import DockerEngine
 from paddock.drivers.engine import ImageMissing, NameTaken, StepRefused
 from paddock.model.assignment import ContainerAssignment, Endpoint, NetworkAssignment, VolumeAssignment
@@ -31,6 +30,7 @@ from paddock.model.steps import (
 )
 from paddock.wire.engine_http import EngineHttp, unix_dial
 from paddock.world.world import machine_world
+from waiting import until_async
 
 __all__ = ["machine", "shared_machine"]
 pytestmark = pytest.mark.engines
