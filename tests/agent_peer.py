@@ -109,6 +109,7 @@ class Peer:
 
     def cut(self) -> None:
         self.reachable = False
+        self._connected.clear()
         if self._end is not None:
             self._end.cut("the test cut the connection")
 
