@@ -60,7 +60,9 @@ class Machine:
             *(["--live-restore"] if self._live_restore else []),
         ]
         (self.root / "none.json").write_text("{}")
-        (self.root / "pid").unlink(missing_ok=True)
+        # A killed engine's containerd may stay as a zombie that nobody reaps here, and would be waited for.
+        for stale in ("pid", "exec/containerd/containerd.pid"):
+            (self.root / stale).unlink(missing_ok=True)
         with open(self.root / "log", "ab") as log:
             self._engine = subprocess.Popen(command, stdout=log, stderr=log, stdin=subprocess.DEVNULL, env=_programs())
         until(self.answers, f"the engine answers, see {self.root}/log", within_s=START_S)
