@@ -103,6 +103,29 @@ class Machine:
 
         return asyncio.run(ask())
 
+    @property
+    def holder(self) -> int:
+        """The process whose namespaces are the host's."""
+        assert self._holder is not None
+        return self._holder.pid
+
+    def run_in(self, container: str, *command: str) -> str:
+        """What a command in a container says."""
+        body = {"Cmd": command, "AttachStdout": True, "AttachStderr": True, "Tty": True}
+
+        async def run() -> str:
+            http = EngineHttp(unix_dial(str(self.socket)))
+            try:
+                made = await http.json("POST", f"/containers/{container}/exec", body=body)
+                hijacked = await http.upgrade("POST", f"/exec/{made['Id']}/start", body={"Tty": True})
+                said = b"".join([chunk async for chunk in hijacked.chunks()])
+                await hijacked.close()
+                return said.decode()
+            finally:
+                await http.close()
+
+        return asyncio.run(run())
+
     def import_image(self, name: str, files: dict[str, bytes] | None = None) -> None:
         async def send() -> None:
             http = EngineHttp(unix_dial(str(self.socket)))
