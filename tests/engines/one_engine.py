@@ -44,7 +44,7 @@ class Machine:
         _run("ip", "-n", self.name, "link", "add", "eth0", "type", "veth", "peer", "name", "eth0p")
         _run("ip", "-n", self.name, "addr", "add", "10.123.0.2/24", "dev", "eth0")
         for device in ("eth0", "eth0p"):
-            _run("ip", "-n", self.name, "link", "set", device, "up")
+            _run("ip", "-n", self.name, "link", "set", device, "mtu", "1442", "up")
         command = ["nsenter", f"--net=/run/netns/{self.name}", "unshare", "-m", "--propagation", "private"]
         self._holder = subprocess.Popen([*command, "sleep", "100000"])
         until(lambda: _in_namespace(self._holder), "the namespaces stand")
