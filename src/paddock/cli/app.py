@@ -41,7 +41,9 @@ COMMANDS: dict[str, Entry] = {
     "scale": Entry("paddock.cli.scale", SERVICES, "Set how many containers services have."),
     "start": Entry("paddock.cli.start", SERVICES, "Start stopped services."),
     "stop": Entry("paddock.cli.stop", SERVICES, "Stop services and keep their containers."),
-    "restart": Entry("paddock.cli.restart", SERVICES, "Replace the containers of services, as their update policy says."),
+    "restart": Entry(
+        "paddock.cli.restart", SERVICES, "Replace the containers of services, as their update policy says."
+    ),
     "rm": Entry("paddock.cli.rm", SERVICES, "Remove containers; their service makes new ones."),
     "exec": Entry("paddock.cli.exec", SERVICES, "Run a command in a running container."),
     "logs": Entry("paddock.cli.logs", LOOK, "Show what containers print, from all hosts."),

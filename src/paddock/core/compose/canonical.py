@@ -189,7 +189,9 @@ def _device(value: Value, lenient: bool) -> Value:
         parts = ["", "", ""]
     source = parts[0]
     target = parts[1] if len(parts) > 1 and parts[1] else source
-    return Map({"source": source, "target": target, "permissions": parts[2] if len(parts) == 3 and source + target else "rwm"})
+    return Map(
+        {"source": source, "target": target, "permissions": parts[2] if len(parts) == 3 and source + target else "rwm"}
+    )
 
 
 def _ports(value: Value, lenient: bool) -> Value:

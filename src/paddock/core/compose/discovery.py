@@ -86,7 +86,9 @@ def _search(directory: str, disk: Files, report: Report) -> tuple[str, ...]:
         if found:
             if len(found) > 1:
                 report.warn(f"Found multiple config files with supported names: {', '.join(found)}; using {found[0]}")
-            overrides = [path for path in (posixpath.join(directory, name) for name in OVERRIDE_NAMES) if disk.exists(path)]
+            overrides = [
+                path for path in (posixpath.join(directory, name) for name in OVERRIDE_NAMES) if disk.exists(path)
+            ]
             return (found[0], *overrides[:1])
         parent = posixpath.dirname(directory)
         if parent == directory:

@@ -116,7 +116,9 @@ def _written_name(reader: Reader, found: Found) -> str:
 
 
 class _Builder:
-    def __init__(self, options: Options, found: Found, reader: Reader, name: str, environment: Mapping[str, str]) -> None:
+    def __init__(
+        self, options: Options, found: Found, reader: Reader, name: str, environment: Mapping[str, str]
+    ) -> None:
         self.options = options
         self.found = found
         self.reader = reader
@@ -212,7 +214,9 @@ def split_profiles(services: Services, profiles: tuple[str, ...]) -> tuple[Servi
     disabled: Services = {}
     for name, service in services.items():
         own = service.get("profiles")
-        active = not own or "*" in profiles or any(profile in profiles for profile in (own if isinstance(own, list) else ()))
+        active = (
+            not own or "*" in profiles or any(profile in profiles for profile in (own if isinstance(own, list) else ()))
+        )
         (enabled if active else disabled)[name] = service
     return enabled, disabled
 
