@@ -6,24 +6,28 @@ import asyncio
 import os
 from collections.abc import AsyncIterator, Coroutine
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
-if TYPE_CHECKING:
-    from paddock.client import Client
+from paddock.client.client import Client
+from paddock.client.config import Context, client_of, config_file, context_of, load
 
 Answer = TypeVar("Answer")
+
+CONTEXT = "PADDOCK_CONTEXT"
 
 
 def run(work: Coroutine[Any, Any, Answer]) -> Answer:
     return asyncio.run(work)
 
 
+def current() -> Context:
+    """The context of `--context`, PADDOCK_CONTEXT or the file, with what the environment says put over it."""
+    contexts = load(config_file(os.environ))
+    return context_of(contexts, os.environ, os.environ.get(CONTEXT, ""))
+
+
 @asynccontextmanager
 async def connected() -> AsyncIterator[Client]:
-    """Where PADDOCK_CONTEXT, PADDOCK_SERVER and the configuration file say; raises `UserError` if nowhere."""
-    from paddock.client import Client
-    from paddock.client.config import discover
-
-    endpoint = discover(os.environ)
-    async with Client(endpoint) as client:
+    """Raises `UserError` where no server is known."""
+    async with client_of(current()) as client:
         yield client

@@ -10,14 +10,14 @@ from paddock.model.errors import Conflict, NotFound
 from paddock.wire.api import ContainerView, ServiceView
 
 if TYPE_CHECKING:
-    from paddock.client import Client
+    from paddock.client.client import Client
 
 
 async def wanted_containers(
     client: Client, names: Sequence[str], *, stack: str = "", finished: bool = False
 ) -> list[ContainerView]:
     """Everything in the environment (or the stack) where no name is given. Sorted by stack, service and slot."""
-    views = await client.containers(stack=stack, all=finished)
+    views = await client.containers(stack=stack or None, finished=finished)
     return sorted(containers_named(views, names), key=lambda view: (view.stack, view.service, view.slot, view.name))
 
 
@@ -48,7 +48,7 @@ def check_single(name: str, stacks: Iterable[str]) -> None:
 
 async def wanted_services(client: Client, names: Sequence[str], *, stack: str = "") -> list[ServiceView]:
     """All of `stack` where no name is given."""
-    views = await client.services(stack=stack)
+    views = await client.services(stack=stack or None)
     if not names:
         if stack and not views:
             unknown("stack", stack, [view.name for view in await client.stacks()])
