@@ -12,7 +12,7 @@ from typing import Any, TypeVar, cast
 import msgspec
 from immutables import Map
 
-from paddock.model.changes import Change, Delete
+from paddock.model.changes import Change, Delete, Put
 from paddock.model.errors import Conflict
 from paddock.model.objects import (
     KINDS,
@@ -74,6 +74,10 @@ class Snapshot:
         """Objects are taken as they are, whatever version they carry."""
         return Snapshot.empty()._replaced([(thing, thing) for thing in objects], version)
 
+    def __len__(self) -> int:
+        """Objects of all kinds."""
+        return sum(len(table) for table in self._tables.values())
+
     # Tables and look-ups
 
     def table(self, kind: type[T]) -> Mapping[str, T]:
@@ -129,23 +133,28 @@ class Snapshot:
         """The snapshot after `changes`; objects put carry `version` (default: the next one). Raises `Conflict` when an
         object is not at the version the change was made from; the snapshot itself never changes.
         """
-        number = self.version + 1 if version is None else version
+        return self.changed(changes, self.version + 1 if version is None else version)[0]
+
+    def changed(self, changes: Iterable[Change], version: int) -> tuple[Snapshot, tuple[Change, ...]]:
+        """As `with_changes`, and the changes as written: what is put carries the new version."""
         replacements: list[tuple[Object, Object | None]] = []
         written: dict[tuple[str, str], Object | None] = {}
+        done: list[Change] = []
         for change in changes:
             thing: Object = change.object
             key = (kind_of(thing), thing.id)
-            before = written[key] if key in written else self._tables[key[0]].get(thing.id)
-            self._expect(thing, before, first=key not in written)
-            after = None if isinstance(change, Delete) else msgspec.structs.replace(thing, version=number)
+            if key not in written:
+                self._expect(thing, self._tables[key[0]].get(thing.id))
+            after = None if isinstance(change, Delete) else msgspec.structs.replace(thing, version=version)
             written[key] = after
             replacements.append((thing, after))
-        return self._replaced(replacements, number)
+            done.append(change if after is None else Put(object=cast(AnyObject, after), reason=change.reason))
+        return self._replaced(replacements, version), tuple(done)
 
     @staticmethod
-    def _expect(thing: Object, before: Object | None, *, first: bool) -> None:
+    def _expect(thing: Object, before: Object | None) -> None:
         at = before.version if before is not None else 0
-        if first and at != thing.version:
+        if at != thing.version:
             raise Conflict(f"{kind_of(thing)} {thing.id} is at version {at}, not {thing.version}", hint="read it again")
 
     def _replaced(self, replacements: Iterable[tuple[Object, Object | None]], version: int) -> Snapshot:
