@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -34,11 +35,11 @@ async def open_sqlite(path: Path, world: World, options: SqliteOptions | None = 
     """Makes the file if it is not there. Raises `Refused` if another process has it, `Broken` if it is damaged."""
     chosen = options or SqliteOptions()
     log = SqliteLog(path, chosen.disk, chosen.limits)
-    try:
-        return JournaledStore(world, SqliteJournal(log, chosen), debug=chosen.debug)
-    except BaseException:
-        log.close()
-        raise
+    with contextlib.ExitStack() as on_error:
+        on_error.callback(log.close)
+        store = JournaledStore(world, SqliteJournal(log, chosen), debug=chosen.debug)
+        on_error.pop_all()
+    return store
 
 
 class SqliteJournal:

@@ -90,11 +90,10 @@ def own(connection: apsw.Connection) -> None:
 
 @contextlib.contextmanager
 def closed_on_error(connection: apsw.Connection) -> Iterator[None]:
-    try:
+    with contextlib.ExitStack() as stack:
+        stack.callback(connection.close)
         yield
-    except BaseException:
-        connection.close()
-        raise
+        stack.pop_all()
 
 
 class Copying:
