@@ -80,10 +80,15 @@ class Containers:
         )
 
     async def logs(self, located: Located, asked: LogsAsked) -> AsyncIterator[LogLine]:
-        """Ends when the container's log does, and with `follow` when the container has ended."""
+        """What can be refused is refused at once. Ends when the log does; with `follow`, when the container has ended."""
         inspected = await self.inspect(located)
         tty = bool((inspected.get("Config") or {}).get("Tty"))
-        query = {"stdout": 1, "stderr": 1, "follow": asked.follow, "timestamps": asked.timestamps, "tail": asked.tail}
+        return self._log_lines(located, asked, tty=tty)
+
+    async def _log_lines(self, located: Located, asked: LogsAsked, *, tty: bool) -> AsyncIterator[LogLine]:
+        query: dict[str, str | int | bool] = {
+            "stdout": 1, "stderr": 1, "follow": asked.follow, "timestamps": asked.timestamps, "tail": asked.tail,
+        }  # fmt: skip
         if asked.since:
             query["since"] = asked.since
         path = f"/containers/{located.id}/logs"
@@ -93,7 +98,7 @@ class Containers:
                 yield _log_line(located.name, stream, line, timestamps=asked.timestamps)
 
     async def stats(self, located: Located, *, stream: bool) -> AsyncIterator[StatsSample]:
-        query = {"stream": stream}
+        query: dict[str, str | int | bool] = {"stream": stream}
         path = f"/containers/{located.id}/stats"
         async with self.engine(located).stream("GET", path, query=query) as answer:
             async for sample in answer.json_lines():

@@ -17,7 +17,6 @@ from paddock.model.objects import (
     Service,
     Stack,
     Unit,
-    UnitState,
     Volume,
     kind_of,
 )
@@ -26,35 +25,23 @@ from paddock.wire.api import EventView
 
 def events_of(commit: Commit, environment: str) -> Iterator[EventView]:
     """Nothing of keys and tokens, and nothing of other environments."""
-    first: dict[str, bool] = {}
     for change in commit.changes:
         thing = change.object
-        if isinstance(thing, ApiKey | JoinToken) or _environment_of(thing) != environment:
-            continue
-        created = not isinstance(change, Delete) and _is_new(thing, commit.version, first)
-        yield _event(commit, change, "create" if created else "remove" if isinstance(change, Delete) else "change")
+        if not isinstance(thing, ApiKey | JoinToken) and _environment_of(thing) == environment:
+            yield _event(commit, change)
 
 
-def _is_new(thing: AnyObject, version: int, seen: dict[str, bool]) -> bool:
-    """Committed objects carry their new version only, so newness is read off what an object starts with."""
-    key = f"{kind_of(thing)}/{thing.id}"
-    if key in seen:
-        return False
-    seen[key] = True
-    match thing:
-        case Unit():
-            return thing.state == UnitState.NEW or (thing.state == UnitState.PLACED and not thing.state_since_s)
-        case Revision():
-            return True
-        case _:
-            return False
+def _action(change: Change) -> str:
+    if isinstance(change, Delete):
+        return "remove"
+    return "create" if change.created else "change"
 
 
 def _environment_of(thing: AnyObject) -> str:
     return thing.id if isinstance(thing, Environment) else thing.environment
 
 
-def _event(commit: Commit, change: Change, action: str) -> EventView:
+def _event(commit: Commit, change: Change) -> EventView:
     thing = change.object
     stack = service = host = state = ""
     kind = kind_of(thing)
@@ -81,6 +68,6 @@ def _event(commit: Commit, change: Change, action: str) -> EventView:
         case _:
             name = thing.id
     return EventView(
-        version=commit.version, at_s=commit.at_s, action=action, kind=kind, id=thing.id, name=name,
+        version=commit.version, at_s=commit.at_s, action=_action(change), kind=kind, id=thing.id, name=name,
         reason=change.reason, stack=stack, service=service, host=host, state=state,
     )  # fmt: skip

@@ -35,7 +35,7 @@ class ExecSession:
         self._receive = receive
         self._send = send
         self._id = ""
-        self._gone = False
+        self.gone = False
         self._trouble: PaddockError | None = None
 
     async def run(self) -> None:
@@ -48,7 +48,7 @@ class ExecSession:
                 await self._carry(stream, start)
             finally:
                 await stream.close()
-            if self._gone:
+            if self.gone:
                 return
             if self._trouble is not None:
                 raise self._trouble
@@ -58,7 +58,7 @@ class ExecSession:
         try:
             await self._send(msgspec.json.encode(end).decode())
         except ChannelClosed:
-            self._gone = True
+            self.gone = True
 
     async def _first_message(self) -> ExecStart | None:
         try:
@@ -105,7 +105,7 @@ class ExecSession:
         async with asyncio.TaskGroup() as tasks:
             incoming = tasks.create_task(self._take_input(stream, start))
             outgoing = tasks.create_task(self._give_output(stream, start))
-            incoming.add_done_callback(lambda _: outgoing.cancel() if self._gone else None)
+            incoming.add_done_callback(lambda _: outgoing.cancel() if self.gone else None)
             await asyncio.wait([outgoing])
             incoming.cancel()
 
@@ -114,7 +114,7 @@ class ExecSession:
         while True:
             message = await self._receive()
             if message is None:
-                self._gone = True
+                self.gone = True
                 return
             if isinstance(message, bytes):
                 if open_:
@@ -134,7 +134,7 @@ class ExecSession:
         try:
             await self._copy_output(stream, start)
         except ChannelClosed:
-            self._gone = True
+            self.gone = True
         except PaddockError as error:
             self._trouble = error
 

@@ -64,6 +64,7 @@ class Sessions:
         """Set when a session begins or ends."""
         self.on_gone: list[Callable[[HostId, str], None]] = []
         """Told the host and the reason when a session ended and no other has taken its place."""
+        self._empty = asyncio.Event()
         self.stopping = False
 
     def alive(self, host: HostId) -> bool:
@@ -82,6 +83,12 @@ class Sessions:
         self.stopping = True
         for session in list(self.live.values()):
             session.finish("the server stops", Goodbye(reason="the server stops"))
+
+    async def all_gone(self) -> None:
+        """Returns when no session is left."""
+        self._empty.clear()
+        if self.live:
+            await self._empty.wait()
 
     # One connection
 
@@ -124,6 +131,8 @@ class Sessions:
         del self.live[host]
         self.gone_since_s[host] = session.last_heard_s
         self.changed.set()
+        if not self.live:
+            self._empty.set()
         self._world.log.info("agent gone", host=host, session=session.number, reason=session.reason)
         for told in self.on_gone:
             told(host, session.reason)

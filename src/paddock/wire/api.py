@@ -9,6 +9,7 @@ its first byte ends with such a document as its last line; empty lines in a stre
     POST   /v1/join                  JoinRequest      -> Joined
     GET    /v1/environments                           -> [EnvironmentView];  POST {name} creates, DELETE …/{name}
     GET    /v1/api-keys                               -> [ApiKeyView];       POST NewApiKey -> CreatedApiKey, DELETE
+    GET    /v1/backup                                 -> a tar archive of the whole server, keys included (admins only)
     under /v1/environments/{environment}:
     POST   /join-tokens              {ttl_s?}         -> CreatedJoinToken
     GET    /hosts, /hosts/{name}                      -> [HostView] / HostView

@@ -16,6 +16,7 @@ from paddock.wire.api import ErrorAnswer
 from paddock.wire.engine_http import EngineError
 from paddock.world.world import World
 
+NDJSON = "application/x-ndjson"
 AnyRequest = Request[Any, Any, Any]
 _CODES = {
     400: "invalid_request", 401: "unauthorized", 403: "forbidden", 404: "not_found", 405: "method_not_allowed",

@@ -19,31 +19,31 @@ from paddock.server.auth import Caller, environment_for
 from paddock.server.http import containers, events, hosts, server, stacks
 from paddock.server.http.answers import exception_handlers
 from paddock.server.http.gate import CALLER, Gate
-from paddock.server.http.service import Service
+from paddock.server.http.api import Api
 
 MOST_REQUEST_BYTES = 16 * 2**20
 
 
-def application(service: Service) -> ASGIApp:
-    def provide_service() -> Service:
-        return service
+def application(api: Api) -> ASGIApp:
+    def provide_api() -> Api:
+        return api
 
     app = Litestar(
         route_handlers=[
             *server.ROUTES, *hosts.ROUTES, *stacks.ROUTES, *containers.ROUTES, *events.ROUTES,
         ],
         dependencies={
-            "service": Provide(provide_service, sync_to_thread=False),
+            "api": Provide(provide_api, sync_to_thread=False),
             "caller": Provide(provide_caller, sync_to_thread=False),
             "environment": Provide(provide_environment, sync_to_thread=False),
         },
-        exception_handlers=exception_handlers(service.world),
+        exception_handlers=exception_handlers(api.world),
         request_max_body_size=MOST_REQUEST_BYTES,
         openapi_config=schema(),
         logging_config=None,
         debug=False,
     )  # fmt: skip
-    return Gate(app, service.store, service.world)
+    return Gate(app, api.store, api.world)
 
 
 def provide_caller(scope: Any) -> Caller:
@@ -53,8 +53,8 @@ def provide_caller(scope: Any) -> Caller:
     return caller
 
 
-def provide_environment(environment_name: str, service: Service, caller: Caller) -> Environment:
-    return environment_for(caller, service.store.durable(), environment_name)
+def provide_environment(environment_name: str, api: Api, caller: Caller) -> Environment:
+    return environment_for(caller, api.store.durable(), environment_name)
 
 
 def schema() -> OpenAPIConfig:

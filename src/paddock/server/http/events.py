@@ -12,50 +12,49 @@ from litestar.response import Stream
 from paddock.model.errors import TooOld
 from paddock.model.objects import Environment
 from paddock.server.event_views import events_of
-from paddock.server.http.answers import lines
-from paddock.server.http.service import Service
+from paddock.server.http.answers import NDJSON, lines
+from paddock.server.http.api import Api
 from paddock.wire.api import EventView
 
 QUIET_S = 15.0
 RECENT_COMMITS = 1000
-NDJSON = "application/x-ndjson"
 
 
 @get("/v1/environments/{environment_name:str}/events", tags=["events"], media_type=NDJSON)
 async def stream_events(
-    service: Service,
+    api: Api,
     environment: Environment,
     since: int | None = Parameter(default=None, ge=0, description="Only what came after this version."),
     follow: bool = False,
 ) -> Stream:
     """One EventView per line. `since` that is no longer kept: 410 with code `too_old`."""
-    start = await _start(service, since, follow=follow)
-    return Stream(lines(_events(service, environment, start, follow=follow)), media_type=NDJSON)
+    start = await _start(api, since, follow=follow)
+    return Stream(lines(_events(api, environment, start, follow=follow)), media_type=NDJSON)
 
 
-async def _start(service: Service, since: int | None, *, follow: bool) -> int:
+async def _start(api: Api, since: int | None, *, follow: bool) -> int:
     """Raises `TooOld` while there still is a status to say it with."""
-    newest = service.snapshot.version
+    newest = api.snapshot.version
     if since is not None:
-        await service.store.history(since, 1)
+        await api.store.history(since, 1)
         return since
     if follow:
         return newest
     recent = max(0, newest - RECENT_COMMITS)
     try:
-        await service.store.history(recent, 1)
+        await api.store.history(recent, 1)
     except TooOld:
         return newest
     return recent
 
 
 async def _events(
-    service: Service, environment: Environment, since: int, *, follow: bool
+    api: Api, environment: Environment, since: int, *, follow: bool
 ) -> AsyncIterator[EventView | None]:
     if not follow:
-        until = service.snapshot.version
+        until = api.snapshot.version
         while since < until:
-            commits = await service.store.history(since, 256)
+            commits = await api.store.history(since, 256)
             if not commits:
                 return
             for commit in commits:
@@ -63,14 +62,14 @@ async def _events(
                 for event in events_of(commit, environment.id):
                     yield event
         return
-    commits = service.store.watch(since)
+    commits = api.store.watch(since)
     while True:
         try:
             async with asyncio.timeout(QUIET_S):
                 commit = await anext(commits, None)
         except TimeoutError:
             yield None
-            commits = service.store.watch(since)
+            commits = api.store.watch(since)
             continue
         if commit is None:
             return

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import TypeVar
 
 from paddock.model.snapshot import Snapshot
@@ -16,12 +17,13 @@ from paddock.world.world import World
 T = TypeVar("T")
 
 
-class Service:
+class Api:
     """`address` is where hosts reach the API: `https://…`. `agents_port` is known once it is bound."""
 
-    def __init__(self, plane: ControlPlane, authority: Authority, address: str, agents_port: int) -> None:
+    def __init__(self, plane: ControlPlane, authority: Authority, data: Path, address: str, agents_port: int) -> None:
         self.plane = plane
         self.authority = authority
+        self.data = data
         self.address = address
         self.agents_port = agents_port
         self.containers = Containers(plane.streams)
