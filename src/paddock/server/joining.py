@@ -32,9 +32,7 @@ def new_token(
     now_s = world.now_s()
     tokens = [token for _, token in sorted(snapshot.table(JoinToken).items())]
     ended: list[Change] = [
-        Delete(object=token, reason="token ended")
-        for token in tokens
-        if token.expires_at_s + KEPT_AFTER_END_S < now_s
+        Delete(object=token, reason="token ended") for token in tokens if token.expires_at_s + KEPT_AFTER_END_S < now_s
     ]
     if len(tokens) - len(ended) >= MOST_TOKENS:
         raise Conflict(f"there are {MOST_TOKENS} join tokens already", hint="wait until some expire")

@@ -165,8 +165,13 @@ async def _serve_ports(
         await web.up.wait()
         ready(
             Running(
-                address=address, api_port=api_port, agents_port=agents_port, ca=authority.pem, admin_key=None,
-                plane=plane, stop=stop,
+                address=address,
+                api_port=api_port,
+                agents_port=agents_port,
+                ca=authority.pem,
+                admin_key=None,
+                plane=plane,
+                stop=stop,
             )  # fmt: skip
         )
         await stop.wait()

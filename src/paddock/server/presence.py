@@ -69,9 +69,7 @@ class Presence:
             silence_s = self._silence_s(HostId(host.id))
             if silence_s is None:
                 continue
-            silent = msgspec.structs.replace(
-                host, state=HostState.SILENT, since_s=self._world.now_s() - silence_s
-            )
+            silent = msgspec.structs.replace(host, state=HostState.SILENT, since_s=self._world.now_s() - silence_s)
             changes.append(Put(object=silent, reason=f"not heard of for {silence_s:.1f} s"))
         return tuple(changes)
 

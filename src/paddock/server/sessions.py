@@ -312,5 +312,3 @@ def common_protocol(hello: Hello) -> int:
             final=True,
         )
     return min(newest, PROTOCOL)
-
-

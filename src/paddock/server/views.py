@@ -169,9 +169,7 @@ def unit_views(snapshot: Snapshot, unit: Unit) -> list[ContainerView]:
     return [_container_view(snapshot, unit, spec, known.get(role, ContainerStatus(role=role))) for role in roles]
 
 
-def _container_view(
-    snapshot: Snapshot, unit: Unit, spec: ServiceSpec | None, status: ContainerStatus
-) -> ContainerView:
+def _container_view(snapshot: Snapshot, unit: Unit, spec: ServiceSpec | None, status: ContainerStatus) -> ContainerView:
     host = snapshot.get(Host, unit.host) if unit.host else None
     container = _container_spec(spec, status.role)
     name = unit.name if not status.role else status.name or f"{unit.name}-{status.role}"

@@ -48,9 +48,7 @@ async def _start(api: Api, since: int | None, *, follow: bool) -> int:
     return recent
 
 
-async def _events(
-    api: Api, environment: Environment, since: int, *, follow: bool
-) -> AsyncIterator[EventView | None]:
+async def _events(api: Api, environment: Environment, since: int, *, follow: bool) -> AsyncIterator[EventView | None]:
     if not follow:
         until = api.snapshot.version
         while since < until:

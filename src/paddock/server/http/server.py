@@ -38,9 +38,7 @@ PIECE_BYTES = 2**18
 
 @get("/v1/ping", security=[], tags=["server"])
 async def ping(api: Api) -> Ping:
-    return Ping(
-        version=paddock.__version__, ca_fingerprint=api.authority.fingerprint, agents_port=api.agents_port
-    )
+    return Ping(version=paddock.__version__, ca_fingerprint=api.authority.fingerprint, agents_port=api.agents_port)
 
 
 @get("/v1/ca", media_type=MediaType.TEXT, security=[], tags=["server"])
@@ -64,9 +62,7 @@ async def list_environments(api: Api, caller: Caller) -> list[EnvironmentView]:
 @post("/v1/environments", tags=["environments"])
 async def create_environment(api: Api, caller: Caller, data: NewEnvironment) -> EnvironmentView:
     caller.demand_admin()
-    name, _ = await api.decide(
-        lambda snapshot: environments.create_environment(snapshot, data.name, api.world)
-    )
+    name, _ = await api.decide(lambda snapshot: environments.create_environment(snapshot, data.name, api.world))
     created = auth.environment_for(caller, api.snapshot, name)
     return environment_view(api.snapshot, created)
 
@@ -105,9 +101,7 @@ async def create_join_token(
     api: Api, environment: Environment, data: JoinTokenRequest | None = None
 ) -> CreatedJoinToken:
     ttl_s = (data or JoinTokenRequest()).ttl_s
-    (token, secret), _ = await api.decide(
-        lambda snapshot: joining.new_token(snapshot, environment, ttl_s, api.world)
-    )
+    (token, secret), _ = await api.decide(lambda snapshot: joining.new_token(snapshot, environment, ttl_s, api.world))
     text = encode_token(JoinToken(server=api.address, ca=api.authority.fingerprint, secret=secret))
     return CreatedJoinToken(
         id=token.id, token=text, command=f"paddock agent join {text}", expires_at_s=token.expires_at_s
