@@ -1,0 +1,77 @@
+"""Putting a backup in a store's place."""
+
+from __future__ import annotations
+
+import contextlib
+from pathlib import Path
+
+import apsw
+
+from paddock.model.errors import NotFound, Refused
+from paddock.store.schema import head
+from paddock.store.sqlite_file import explained
+from paddock.store.sqlite_log import SqliteLog
+from paddock.store.store import HistoryLimits
+from paddock.world.disk import Disk, MachineDisk
+
+LEAP = 1_000_000
+"""A restored store goes on from a version nobody has seen, so that what others remember of the lost ones is void."""
+
+
+def restore_sqlite(backup: Path, path: Path, *, disk: Disk | None = None) -> int:
+    """Checks `backup` whole, then puts a copy of it at `path`; answers the version it goes on from.
+
+    What was there is kept as `<path>.before-restore`. History is not restored: whoever watched takes a new snapshot.
+    Raises `Refused` when a server has the store open, `Broken` when the backup is damaged, `NotFound`.
+    """
+    on = disk or MachineDisk()
+    if not on.exists(backup):
+        raise NotFound(f"there is no backup {backup}")
+    _refuse_if_open(path, on)
+    copy = path.with_name(path.name + ".restoring")
+    with explained(copy):
+        for suffix in ("", "-wal", "-journal"):
+            on.remove(copy.with_name(copy.name + suffix))
+        _copy(backup, copy, on)
+    version = _leap(copy, on)
+    with explained(path):
+        for suffix in ("", "-wal"):
+            there = path.with_name(path.name + suffix)
+            if on.exists(there):
+                on.replace(there, path.with_name(f"{path.name}.before-restore{suffix}"))
+        on.replace(copy, path)
+    return version
+
+
+def _refuse_if_open(path: Path, disk: Disk) -> None:
+    """A damaged store cannot be asked for its lock in SQLite's words, but a live one can."""
+    if not disk.exists(path):
+        return
+    connection = apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READWRITE, vfs=disk.vfs or None)
+    with contextlib.closing(connection):
+        try:
+            connection.pragma("locking_mode", "EXCLUSIVE")
+            connection.execute("BEGIN IMMEDIATE; ROLLBACK")
+        except apsw.BusyError as error:
+            raise Refused(f"a server has the store {path} open", hint="stop it before restoring") from error
+        except apsw.Error:
+            return
+
+
+def _copy(backup: Path, copy: Path, disk: Disk) -> None:
+    vfs = disk.vfs or None
+    flags = apsw.SQLITE_OPEN_READWRITE | apsw.SQLITE_OPEN_CREATE
+    source = apsw.Connection(str(backup), flags=apsw.SQLITE_OPEN_READWRITE, vfs=vfs)
+    with contextlib.closing(source), contextlib.closing(apsw.Connection(str(copy), flags=flags, vfs=vfs)) as target:
+        source.pragma("locking_mode", "EXCLUSIVE")
+        with target.backup("main", source, "main") as copying:
+            copying.step(-1)
+
+
+def _leap(copy: Path, disk: Disk) -> int:
+    log = SqliteLog(copy, disk, HistoryLimits())
+    with contextlib.closing(log), explained(copy):
+        log.load()
+        log.connection.execute("BEGIN IMMEDIATE; DELETE FROM commits")
+        log.connection.execute("UPDATE head SET version = version + ?; COMMIT", (LEAP,))
+        return head(log.connection)[0]
