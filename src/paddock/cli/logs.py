@@ -126,8 +126,8 @@ async def _follow(client: Client, wanted: Wanted, printer: Printer, started: Seq
         begin(started, wanted)
         whole = msgspec.structs.replace(wanted, tail="all", since="")
         async for event in client.events(follow=True):
-            if event.kind == "unit" and event.action != "remove" and _concerns(event.stack, wanted):
-                views = await client.containers(stack=wanted.stack or None, finished=True)
+            if event.kind == "container" and event.action != "remove" and _concerns(event.stack, wanted):
+                views = await client.containers(stack=wanted.stack, all=True)
                 begin(_named(views, wanted.names), whole)
 
 

@@ -1,4 +1,4 @@
-"""What a name on the command line means: a stack, `stack/service`, a service alone if only one has the name, a container."""
+"""What a name on the command line means: a stack, `stack/service`, a service if only one has the name, a container."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ async def wanted_containers(
     client: Client, names: Sequence[str], *, stack: str = "", finished: bool = False
 ) -> list[ContainerView]:
     """Everything in the environment (or the stack) where no name is given. Sorted by stack, service and slot."""
-    views = await client.containers(stack=stack or None, finished=finished)
+    views = await client.containers(stack=stack, all=finished)
     return sorted(containers_named(views, names), key=lambda view: (view.stack, view.service, view.slot, view.name))
 
 
@@ -48,7 +48,7 @@ def check_single(name: str, stacks: Iterable[str]) -> None:
 
 async def wanted_services(client: Client, names: Sequence[str], *, stack: str = "") -> list[ServiceView]:
     """All of `stack` where no name is given."""
-    views = await client.services(stack=stack or None)
+    views = await client.services(stack=stack)
     if not names:
         if stack and not views:
             unknown("stack", stack, [view.name for view in await client.stacks()])

@@ -96,7 +96,10 @@ async def _up(spec: StackSpec, manner: Manner) -> None:
             sys.stdout.write(plan(applied))
         if manner.dry_run:
             return
-        goal = Goal(spec.name, tuple(spec.services), applied.version, manner.wait, manner.wait_timeout_s)
+        goal = Goal(
+            stack=spec.name, services=tuple(spec.services), version=applied.version, ready=manner.wait,
+            changes=bool(applied.plan), timeout_s=manner.wait_timeout_s,
+        )  # fmt: skip
         await follow(client, goal, earlier)
         if not manner.detach:
             await _show_logs(client, spec.name)

@@ -13,7 +13,11 @@ FAILURES = 3
 STALL_S = 30.0
 """How long units may find no host before the command says so and ends; the wish stays."""
 
-_RUNNING = ("running", "complete", "stopped")
+SETTLE_S = 3.0
+"""A service that says "failed" for this long has nothing in store that could still help it."""
+
+_SETTLED = ("running", "complete", "stopped")
+_UNSETTLED = ("updating", "waiting", "removing", "paused")
 _BAD = ("failed", "rejected")
 
 
@@ -28,6 +32,8 @@ class Progress(NamedTuple):
     waits_for: str = ""
     failed: str = ""
     done: bool = False
+    ended: str = ""
+    """Why it looks as if it had failed, though it may be about to be tried again."""
     stalled: bool = False
     """Units have no host: only the cluster can change that."""
 
@@ -49,10 +55,7 @@ def _service(view: ServiceView, containers: list[ContainerView], ready: bool, ea
     ended_badly = [each for each in recent if each.state in _BAD]
     unplaced = view.waiting is not None or any(each.waiting and not each.host for each in containers)
     failed = _failure(view, ended_badly)
-    complete = sum(1 for each in containers if each.state == "complete")
-    there = (view.ready if ready else view.running) + complete
-    settled = view.state in _RUNNING or (view.state == "degraded" and not ready)
-    done = not failed and settled and there >= view.replicas
+    done = not failed and _is_done(view, containers, ready)
     return Progress(
         service=f"{view.stack}/{view.name}",
         wanted=view.replicas,
@@ -61,9 +64,19 @@ def _service(view: ServiceView, containers: list[ContainerView], ready: bool, ea
         state=view.state,
         waits_for="" if done else _reason(view, containers),
         failed=failed,
-        done=done or view.state == "stopped",
+        done=done,
+        ended=_last_words(ended_badly) or "it failed" if view.state == "failed" else "",
         stalled=unplaced and not done,
     )
+
+
+def _is_done(view: ServiceView, containers: list[ContainerView], ready: bool) -> bool:
+    """All run, whatever their health says: unless `ready` is asked for, or the service has one on every host."""
+    if view.state in _SETTLED:
+        return True
+    if ready or view.mode.startswith("global") or view.state in _UNSETTLED:
+        return False
+    return view.running + sum(1 for each in containers if each.state == "complete") >= view.replicas
 
 
 def slot_of(view: ContainerView) -> str:
@@ -71,8 +84,6 @@ def slot_of(view: ContainerView) -> str:
 
 
 def _failure(view: ServiceView, ended_badly: list[ContainerView]) -> str:
-    if view.state == "failed":
-        return _last_words(ended_badly) or "it failed"
     if view.rollout and view.rollout.state in ("paused", "rolled-back", "rolling-back"):
         return view.rollout.message or f"its update is {view.rollout.state}"
     slots = [each.slot for each in ended_badly]
@@ -100,7 +111,7 @@ def _reason(view: ServiceView, containers: list[ContainerView]) -> str:
     for each in containers:
         if each.message and each.state not in ("running", "complete"):
             return each.message
-    states = sorted({each.state for each in containers if each.desired == "run" and each.state not in _RUNNING})
+    states = sorted({each.state for each in containers if each.desired == "run" and each.state not in _SETTLED})
     if states:
         return ", ".join(states)
     return "starting" if view.running < view.replicas else "waiting to be healthy"
@@ -113,7 +124,8 @@ class Verdict(NamedTuple):
 
 def verdict(rows: Sequence[Progress], stalled_for_s: float) -> Verdict:
     """`stalled_for_s`: how long nothing has moved."""
-    failures = [f"{row.service}: {row.failed}" for row in rows if row.failed]
+    settled = stalled_for_s >= SETTLE_S
+    failures = [f"{row.service}: {row.failed or row.ended}" for row in rows if row.failed or (row.ended and settled)]
     if failures:
         return Verdict("failed", tuple(failures))
     if all(row.done for row in rows):
