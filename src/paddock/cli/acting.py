@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
 
-import typer
-
+from paddock.cli.command import Argument, Option
 from paddock.cli.connection import connected
 from paddock.cli.following import Goal, follow, generations
 from paddock.cli.naming import wanted_services
@@ -13,10 +12,12 @@ from paddock.client import Client
 from paddock.model.errors import UserError
 from paddock.wire.api import Accepted, ServiceView
 
-NAMES = typer.Argument(None, metavar="[NAME]...", help="Stacks or services.")
-STACK = typer.Option("", "--project-name", "-p", help="All services of this stack, or where to look for names.")
-DETACH = typer.Option(False, "--detach", "-d", help="Return at once instead of following it.")
-TIMEOUT = typer.Option(0, "--timeout", metavar="SECONDS", help="Give up following after this long.")
+NAMES = Argument(None, metavar="NAME", help="Stacks or services.")
+STACK = Option(
+    "", "--project-name", "-p", metavar="STACK", help="All services of this stack, or where to look for names."
+)
+DETACH = Option(False, "--detach", "-d", help="Return at once instead of following it.")
+TIMEOUT = Option(0, "--timeout", metavar="SECONDS", help="Give up following after this long.")
 
 Act = Callable[[Client, ServiceView], Awaitable[Accepted]]
 

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import typer
-
 from paddock.cli import output
+from paddock.cli.command import REQUIRED, App, Argument, Invocation, Option
 from paddock.cli.connection import connected, run
 from paddock.cli.output import say
 from paddock.wire.api import ApiKeyView, CreatedApiKey, NewApiKey
 
-app = typer.Typer(rich_markup_mode=None, invoke_without_command=True)
+app = App(invoke_without_command=True)
 
 
 @app.callback(
@@ -21,14 +20,14 @@ Examples:
   paddock api-keys create ci --environment staging  printed this once
   paddock api-keys remove key-3f9c2a71be04""",
 )
-def api_keys(ctx: typer.Context, as_json: bool = typer.Option(False, "--json", help="As JSON.")) -> None:
+def api_keys(ctx: Invocation, as_json: bool = Option(False, "--json", help="As JSON.")) -> None:
     """List, create and remove API keys."""
     if ctx.invoked_subcommand is None:
         list_keys(as_json=as_json)
 
 
 @app.command("ls")
-def list_keys(as_json: bool = typer.Option(False, "--json", help="As JSON.")) -> None:
+def list_keys(as_json: bool = Option(False, "--json", help="As JSON.")) -> None:
     """List API keys."""
     views = sorted(run(_fetch()), key=lambda view: (view.name, view.id))
     if as_json:
@@ -60,10 +59,10 @@ def _expires(view: ApiKeyView, now: float) -> str:
 
 @app.command()
 def create(
-    name: str = typer.Argument(..., help="What it is for."),
-    environment: str = typer.Option("", "--environment", help="Good for this environment only; else for all."),
-    ttl: float = typer.Option(0, "--ttl", metavar="SECONDS", help="How long it is good for; 0 is for ever."),
-    as_json: bool = typer.Option(False, "--json", help="As JSON."),
+    name: str = Argument(REQUIRED, help="What it is for."),
+    environment: str = Option("", "--environment", help="Good for this environment only; else for all."),
+    ttl: float = Option(0, "--ttl", metavar="SECONDS", help="How long it is good for; 0 is for ever."),
+    as_json: bool = Option(False, "--json", help="As JSON."),
 ) -> None:
     """Create an API key and print it, this once."""
     created = run(_create(NewApiKey(name=name, environment=environment, ttl_s=ttl)))
@@ -80,7 +79,7 @@ async def _create(request: NewApiKey) -> CreatedApiKey:
 
 
 @app.command()
-def remove(ids: list[str] = typer.Argument(..., metavar="ID...", help="Keys by id.")) -> None:
+def remove(ids: list[str] = Argument(REQUIRED, metavar="ID", help="Keys by id.")) -> None:
     """Remove API keys: who has them is shut out at once."""
     run(_remove(ids))
 

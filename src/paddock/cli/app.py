@@ -5,24 +5,26 @@ Exit codes: 0 done, 1 it failed, 2 the input is wrong, 130 interrupted; `exec` e
 
 from __future__ import annotations
 
+import difflib
 import importlib
 import os
 import sys
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-import typer
-from typer.core import TyperGroup
+import click
 
 from paddock import __version__
+from paddock.cli.command import Abort, App
 from paddock.cli.output import say
 from paddock.model.errors import PaddockError, UserError
 
+CONTEXT, ENVIRONMENT = "PADDOCK_CONTEXT", "PADDOCK_ENVIRONMENT"
 FAILED, BAD_INPUT, INTERRUPTED = 1, 2, 130
 
 
 class Entry(NamedTuple):
-    """`module` has an `app` (a Typer with one command or a group of them). `section` is where help lists it."""
+    """`module` has an `app`: one command or a group of them. `section` is where help lists it."""
 
     module: str
     section: str
@@ -58,108 +60,106 @@ COMMANDS: dict[str, Entry] = {
     "context": Entry("paddock.cli.context", CLUSTER, "Say which server and environment commands talk to."),
 }
 
-_EXAMPLES = """\
+_EXAMPLES = """\b
 Examples:
+  paddock up -d                     run the compose file of this directory
+  paddock ps                        what runs, and where
+  paddock logs -f shop/api          follow a service over all its hosts
+  paddock explain shop-worker-2     why it waits, or is where it is
 
-  paddock up -d                        run the compose file of this directory
-  paddock ps                           what runs, and where
-  paddock logs -f shop/api             follow a service over all its hosts
-  paddock explain shop-worker-2        why it waits, or is where it is
-
-`paddock COMMAND --help` says more and has examples.
-"""
+`paddock COMMAND --help` says more and has examples."""
 
 
-class Loader(TyperGroup):
+class Loader(click.Group):
     """Knows its commands by name and sentence; imports a command's module when it is called."""
 
-    entries: Mapping[str, Entry] = COMMANDS
+    def __init__(self, entries: Mapping[str, Entry], **settings: Any) -> None:
+        super().__init__(**settings)
+        self.entries = entries
 
-    def list_commands(self, ctx: Any) -> list[str]:
+    def list_commands(self, ctx: click.Context) -> list[str]:
         del ctx
         return list(self.entries)
 
-    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         del ctx
         entry = self.entries.get(cmd_name)
         if entry is None:
             return None
-        command = typer.main.get_command(importlib.import_module(entry.module).app)
-        command.name = cmd_name
-        return command
+        app: App = importlib.import_module(entry.module).app
+        return app.build(cmd_name)
 
-    def format_options(self, ctx: Any, formatter: Any) -> None:
-        """Commands by section, then the options; Typer would import every command to list it."""
+    def resolve_command(self, ctx: click.Context, args: list[str]) -> Any:
+        if args[0] not in self.entries and not args[0].startswith("-"):
+            close = difflib.get_close_matches(args[0], list(self.entries), n=1)
+            meant = f" Did you mean {close[0]}?" if close else ""
+            ctx.fail(f"There is no command {args[0]}.{meant}")
+        return super().resolve_command(ctx, args)
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Commands by section, without importing any of them, then the options."""
         for section in dict.fromkeys(entry.section for entry in self.entries.values()):
             rows = [(name, entry.summary) for name, entry in self.entries.items() if entry.section == section]
             with formatter.section(section):
                 formatter.write_dl(rows, col_max=14)
-        records = [param.get_help_record(ctx) for param in self.get_params(ctx)]
-        with formatter.section("Options"):
-            formatter.write_dl([record for record in records if record])
-
-    def format_epilog(self, ctx: Any, formatter: Any) -> None:
-        del ctx
-        formatter.write(f"\n{_EXAMPLES}")
-
-    def format_help(self, ctx: Any, formatter: Any) -> None:
-        self.format_usage(ctx, formatter)
-        self.format_help_text(ctx, formatter)
-        self.format_options(ctx, formatter)
-        self.format_epilog(ctx, formatter)
+        click.Command.format_options(self, ctx, formatter)
 
 
-def root(entries: Mapping[str, Entry]) -> typer.Typer:
-    known = {**COMMANDS, **entries}
-
-    class Root(Loader):
-        entries = known
-
-    app = typer.Typer(
+def root(entries: Mapping[str, Entry]) -> click.Group:
+    context = click.Option(
+        ["--context", "-c"], metavar="NAME", envvar=CONTEXT, default="", help="Which server to talk to."
+    )
+    environment = click.Option(
+        ["--environment", "-e"], metavar="NAME", envvar=ENVIRONMENT, default="", help="Which environment."
+    )
+    eager: dict[str, Any] = {"is_eager": True, "expose_value": False}
+    version = click.Option(["--version"], is_flag=True, callback=_version, help="Print the version.", **eager)
+    completion = click.Option(
+        ["--install-completion"], is_flag=True, callback=_completion, help="Complete commands in your shell.", **eager
+    )
+    return Loader(
+        {**COMMANDS, **entries},
         name="paddock",
-        cls=Root,
-        rich_markup_mode=None,
-        pretty_exceptions_enable=False,
+        params=[context, environment, version, completion],
+        callback=_root,
+        help="One place to run containers on many Linux machines.",
+        epilog=_EXAMPLES,
         no_args_is_help=True,
         context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120},
     )
-    app.callback()(_root)
-    return app
 
 
-def _show_version(wanted: bool) -> None:
+def _version(ctx: click.Context, param: click.Parameter, wanted: bool) -> None:
+    del param
     if wanted:
-        typer.echo(f"paddock {__version__}")
-        raise typer.Exit
+        print(f"paddock {__version__}")
+        ctx.exit()
 
 
-def _root(
-    context: str = typer.Option("", "--context", "-c", envvar="PADDOCK_CONTEXT", help="Which server to talk to."),
-    environment: str = typer.Option("", "--environment", "-e", envvar="PADDOCK_ENVIRONMENT", help="Which environment."),
-    version: bool = typer.Option(False, "--version", callback=_show_version, is_eager=True, help="Print the version."),
-) -> None:
-    """One place to run containers on many Linux machines."""
-    del version
-    if context:
-        os.environ["PADDOCK_CONTEXT"] = context
-    if environment:
-        os.environ["PADDOCK_ENVIRONMENT"] = environment
+def _completion(ctx: click.Context, param: click.Parameter, wanted: bool) -> None:
+    del param
+    if wanted:
+        from paddock.cli.completion import install
+
+        install(ctx.find_root().command)
+        ctx.exit()
+
+
+def _root(context: str, environment: str) -> None:
+    for variable, value in ((CONTEXT, context), (ENVIRONMENT, environment)):
+        if value:
+            os.environ[variable] = value
 
 
 def run(arguments: list[str], entries: Mapping[str, Entry]) -> int:
     """The boundary of every command: what is raised becomes a sentence on stderr and an exit code."""
     try:
-        result = root(entries)(arguments, prog_name="paddock", standalone_mode=False)
+        result = root(entries).main(arguments, prog_name="paddock", standalone_mode=False)
         sys.stdout.flush()
     except BaseExceptionGroup as group:
         return _told(_first(group))
-    except (PaddockError, KeyboardInterrupt, OSError, typer.Exit, typer.Abort) as error:
+    except (click.ClickException, PaddockError, KeyboardInterrupt, OSError, Abort) as error:
         return _told(error)
-    except Exception as error:
-        if hasattr(error, "exit_code") and hasattr(error, "show"):
-            error.show()
-            return int(error.exit_code)
-        raise
     return result if isinstance(result, int) else 0
 
 
@@ -170,9 +170,10 @@ def _first(group: BaseExceptionGroup[BaseException]) -> BaseException:
 
 def _told(error: BaseException) -> int:
     match error:
-        case typer.Exit():
-            return error.exit_code
-        case KeyboardInterrupt() | typer.Abort():
+        case click.ClickException():
+            error.show()
+            return BAD_INPUT
+        case KeyboardInterrupt() | Abort():
             return INTERRUPTED
         case BrokenPipeError():
             # Whoever read us has gone (`| head`): nothing is left to say, not even at exit.

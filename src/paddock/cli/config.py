@@ -6,8 +6,8 @@ import sys
 from pathlib import Path
 
 import msgspec
-import typer
 
+from paddock.cli.command import App, Argument, Option
 from paddock.cli.output import say
 from paddock.cli.project import DIRECTORY, ENV_FILE, FILE, NAME, PROFILE, Asked, Disk, options
 from paddock.core.compose import (
@@ -23,7 +23,7 @@ from paddock.core.compose import (
 )
 from paddock.model.errors import UserError
 
-app = typer.Typer(rich_markup_mode=None)
+app = App()
 
 
 @app.command(
@@ -35,24 +35,24 @@ Examples:
   paddock config --hash '*'             the hash of each service's configuration""",
 )
 def config(
-    services: list[str] | None = typer.Argument(None, metavar="[SERVICE]...", help="Only these and what they need."),
+    services: list[str] | None = Argument(None, metavar="SERVICE", help="Only these and what they need."),
     file: list[str] = FILE,
     name: str = NAME,
     env_file: list[str] = ENV_FILE,
     profile: list[str] = PROFILE,
     directory: str = DIRECTORY,
-    output: str = typer.Option("", "--output", "-o", metavar="FILE", help="Write to a file."),
-    format: str = typer.Option("yaml", "--format", help="yaml or json."),
-    quiet: bool = typer.Option(False, "--quiet", "-q", help="Only check; print nothing."),
-    no_interpolate: bool = typer.Option(False, "--no-interpolate", help="Leave variables as they are."),
-    no_normalize: bool = typer.Option(False, "--no-normalize", help="Do not fill in defaults."),
-    no_path_resolution: bool = typer.Option(False, "--no-path-resolution", help="Leave relative paths."),
-    no_consistency: bool = typer.Option(False, "--no-consistency", help="Do not check that parts fit together."),
-    list_services: bool = typer.Option(False, "--services", help="Print the services' names."),
-    list_volumes: bool = typer.Option(False, "--volumes", help="Print the volumes' names."),
-    list_images: bool = typer.Option(False, "--images", help="Print the images' names."),
-    list_profiles: bool = typer.Option(False, "--profiles", help="Print the profiles' names."),
-    hash_of: str = typer.Option("", "--hash", metavar="SERVICES", help="Print hashes: of a,b or of all with '*'."),
+    output: str = Option("", "--output", "-o", metavar="FILE", help="Write to a file."),
+    format: str = Option("yaml", "--format", metavar="FORMAT", help="yaml or json."),
+    quiet: bool = Option(False, "--quiet", "-q", help="Only check; print nothing."),
+    no_interpolate: bool = Option(False, "--no-interpolate", help="Leave variables as they are."),
+    no_normalize: bool = Option(False, "--no-normalize", help="Do not fill in defaults."),
+    no_path_resolution: bool = Option(False, "--no-path-resolution", help="Leave relative paths."),
+    no_consistency: bool = Option(False, "--no-consistency", help="Do not check that parts fit together."),
+    list_services: bool = Option(False, "--services", help="Print the services' names."),
+    list_volumes: bool = Option(False, "--volumes", help="Print the volumes' names."),
+    list_images: bool = Option(False, "--images", help="Print the images' names."),
+    list_profiles: bool = Option(False, "--profiles", help="Print the profiles' names."),
+    hash_of: str = Option("", "--hash", metavar="SERVICES", help="Print hashes: of a,b or of all with '*'."),
 ) -> None:
     """Print the compose files as one canonical model, or what is wrong with them."""
     if format not in ("yaml", "json"):

@@ -6,9 +6,9 @@ import os
 from pathlib import Path
 
 import msgspec
-import typer
 
 from paddock.cli import output
+from paddock.cli.command import REQUIRED, App, Argument, Invocation, Option
 from paddock.cli.connection import run
 from paddock.cli.output import say
 from paddock.client import Client
@@ -16,7 +16,7 @@ from paddock.client.config import Context, Contexts, config_file, context_of, en
 from paddock.model.errors import NotFound, UserError
 from paddock.wire.api import Ping
 
-app = typer.Typer(rich_markup_mode=None, invoke_without_command=True)
+app = App(invoke_without_command=True)
 
 
 @app.callback(
@@ -27,14 +27,14 @@ Examples:
   paddock context use home
   paddock -c home ps                    once, without switching""",
 )
-def context(ctx: typer.Context, as_json: bool = typer.Option(False, "--json", help="As JSON.")) -> None:
+def context(ctx: Invocation, as_json: bool = Option(False, "--json", help="As JSON.")) -> None:
     """Say which server and environment commands talk to."""
     if ctx.invoked_subcommand is None:
         list_contexts(as_json=as_json)
 
 
 @app.command("ls")
-def list_contexts(as_json: bool = typer.Option(False, "--json", help="As JSON.")) -> None:
+def list_contexts(as_json: bool = Option(False, "--json", help="As JSON.")) -> None:
     """List contexts."""
     contexts = load(config_file(os.environ))
     if as_json:
@@ -61,7 +61,7 @@ def rows(contexts: Contexts) -> list[tuple[str, ...]]:
 
 
 @app.command()
-def show(as_json: bool = typer.Option(False, "--json", help="As JSON.")) -> None:
+def show(as_json: bool = Option(False, "--json", help="As JSON.")) -> None:
     """Show what commands talk to now, environment variables counted in, and whether it answers."""
     chosen = context_of(load(config_file(os.environ)), os.environ, os.environ.get("PADDOCK_CONTEXT", ""))
     ping = run(_ping(chosen))
@@ -78,7 +78,7 @@ async def _ping(chosen: Context) -> Ping:
 
 
 @app.command()
-def use(name: str = typer.Argument(..., help="A context by name.")) -> None:
+def use(name: str = Argument(REQUIRED, help="A context by name.")) -> None:
     """Use another context from now on."""
     file = config_file(os.environ)
     contexts = load(file)
@@ -90,12 +90,12 @@ def use(name: str = typer.Argument(..., help="A context by name.")) -> None:
 
 @app.command()
 def create(
-    name: str = typer.Argument(..., help="What to call it."),
-    server: str = typer.Option(..., "--server", help="https://HOST:7443"),
-    ca: Path = typer.Option(..., "--ca", help="The server's ca.crt."),
-    key_file: Path = typer.Option(..., "--key-file", help="A file that holds an API key; it stays where it is."),
-    environment: str = typer.Option("default", "--environment", help="Which environment."),
-    keep: bool = typer.Option(False, "--keep-current", help="Do not switch to it."),
+    name: str = Argument(REQUIRED, help="What to call it."),
+    server: str = Option(REQUIRED, "--server", help="https://HOST:7443"),
+    ca: Path = Option(REQUIRED, "--ca", help="The server's ca.crt."),
+    key_file: Path = Option(REQUIRED, "--key-file", help="A file that holds an API key; it stays where it is."),
+    environment: str = Option("default", "--environment", help="Which environment."),
+    keep: bool = Option(False, "--keep-current", help="Do not switch to it."),
 ) -> None:
     """Make or replace a context, check that its server answers, and use it."""
     try:
@@ -112,7 +112,7 @@ def create(
 
 
 @app.command()
-def remove(name: str = typer.Argument(..., help="A context by name.")) -> None:
+def remove(name: str = Argument(REQUIRED, help="A context by name.")) -> None:
     """Forget a context. Its key file stays."""
     file = config_file(os.environ)
     contexts = load(file)

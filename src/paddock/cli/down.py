@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-import typer
-
+from paddock.cli.command import App, Argument, Option
 from paddock.cli.connection import connected, run
 from paddock.cli.following import LOOK_AGAIN_S
 from paddock.cli.output import say
@@ -13,7 +12,7 @@ from paddock.cli.project import DIRECTORY, ENV_FILE, FILE, NAME, Asked, read_pro
 from paddock.client import Client
 from paddock.model.errors import NotFound, Refused
 
-app = typer.Typer(rich_markup_mode=None)
+app = App()
 
 LOOK_S = 0.2
 
@@ -26,15 +25,15 @@ Examples:
   paddock down -v shop              its volumes too, with all that is in them""",
 )
 def down(
-    stacks: list[str] | None = typer.Argument(None, metavar="[STACK]...", help="Stacks by name."),
+    stacks: list[str] | None = Argument(None, metavar="STACK", help="Stacks by name."),
     file: list[str] = FILE,
     name: str = NAME,
     env_file: list[str] = ENV_FILE,
     directory: str = DIRECTORY,
-    volumes: bool = typer.Option(False, "--volumes", "-v", help="Remove named volumes and their data too."),
-    remove_orphans: bool = typer.Option(False, "--remove-orphans", help="Always so here: the whole stack goes."),
-    detach: bool = typer.Option(False, "--detach", "-d", help="Return at once instead of waiting until it is gone."),
-    timeout: float = typer.Option(0, "--timeout", "-t", metavar="SECONDS", help="Give up waiting after this long."),
+    volumes: bool = Option(False, "--volumes", "-v", help="Remove named volumes and their data too."),
+    remove_orphans: bool = Option(False, "--remove-orphans", help="Always so here: the whole stack goes."),
+    detach: bool = Option(False, "--detach", "-d", help="Return at once instead of waiting until it is gone."),
+    timeout: float = Option(0, "--timeout", "-t", metavar="SECONDS", help="Give up waiting after this long."),
 ) -> None:
     """Stop and remove a stack: containers and networks, and with --volumes its volumes."""
     del remove_orphans

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import typer
-
 from paddock.cli import output
+from paddock.cli.command import REQUIRED, App, Argument, Invocation, Option
 from paddock.cli.connection import connected, run
 from paddock.cli.output import say
 from paddock.wire.api import EnvironmentView
 
-app = typer.Typer(rich_markup_mode=None, invoke_without_command=True)
+app = App(invoke_without_command=True)
 
 
 @app.callback(
@@ -22,14 +21,14 @@ Examples:
   paddock -e staging up -d              work in another one than the context's
   paddock environments override         let healing go on though most hosts are lost""",
 )
-def environments(ctx: typer.Context, as_json: bool = typer.Option(False, "--json", help="As JSON.")) -> None:
+def environments(ctx: Invocation, as_json: bool = Option(False, "--json", help="As JSON.")) -> None:
     """List, create and remove environments: what owns hosts, stacks, networks and volumes."""
     if ctx.invoked_subcommand is None:
         list_environments(as_json=as_json)
 
 
 @app.command("ls")
-def list_environments(as_json: bool = typer.Option(False, "--json", help="As JSON.")) -> None:
+def list_environments(as_json: bool = Option(False, "--json", help="As JSON.")) -> None:
     """List environments."""
     views = sorted(run(_fetch()), key=lambda view: view.name)
     if as_json:
@@ -57,7 +56,7 @@ def healing(view: EnvironmentView) -> str:
 
 
 @app.command()
-def create(name: str = typer.Argument(..., help="Its name.")) -> None:
+def create(name: str = Argument(REQUIRED, help="Its name.")) -> None:
     """Create an environment."""
     run(_create(name))
     say(f"{name} created")
@@ -69,7 +68,7 @@ async def _create(name: str) -> None:
 
 
 @app.command()
-def remove(name: str = typer.Argument(..., help="Its name.")) -> None:
+def remove(name: str = Argument(REQUIRED, help="Its name.")) -> None:
     """Remove an environment that has no hosts and stacks any more."""
     run(_remove(name))
     say(f"{name} removed")

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import typer
-
 from paddock.cli import output
+from paddock.cli.command import App, Option
 from paddock.cli.connection import connected, run
 from paddock.wire.api import EventView
 
-app = typer.Typer(rich_markup_mode=None)
+app = App()
 
 
 @app.command(
@@ -19,10 +18,10 @@ Examples:
   paddock events --since 4711 --json | jq -r .reason""",
 )
 def events(
-    follow: bool = typer.Option(False, "--follow", "-f", help="Go on as more happens."),
-    since: int | None = typer.Option(None, "--since", metavar="VERSION", help="After this version only."),
-    stack: str = typer.Option("", "--project-name", "-p", help="Only this stack."),
-    as_json: bool = typer.Option(False, "--json", help="One JSON object per line."),
+    follow: bool = Option(False, "--follow", "-f", help="Go on as more happens."),
+    since: int | None = Option(None, "--since", metavar="VERSION", help="After this version only."),
+    stack: str = Option("", "--project-name", "-p", metavar="STACK", help="Only this stack."),
+    as_json: bool = Option(False, "--json", help="One JSON object per line."),
 ) -> None:
     """Show what changes, and why."""
     run(_events(since, stack, follow=follow, as_json=as_json))

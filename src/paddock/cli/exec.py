@@ -6,8 +6,7 @@ import asyncio
 import os
 import sys
 
-import typer
-
+from paddock.cli.command import REQUIRED, App, Argument, Exit, Option
 from paddock.cli.connection import connected, run
 from paddock.cli.naming import containers_named
 from paddock.cli.output import say
@@ -17,7 +16,7 @@ from paddock.client.exec import ExecStream
 from paddock.model.errors import Conflict, UserError
 from paddock.wire.api import ContainerView, ExecStart
 
-app = typer.Typer(rich_markup_mode=None)
+app = App()
 
 STDOUT = 1
 
@@ -32,16 +31,16 @@ Examples:
   paddock exec --index 2 shop/api env""",
 )
 def exec(
-    name: str = typer.Argument(..., metavar="NAME", help="A container, or a service."),
-    command: list[str] = typer.Argument(..., metavar="COMMAND...", help="What to run, and its arguments."),
-    interactive: bool = typer.Option(False, "--interactive", "-i", help="With our standard input."),
-    tty: bool = typer.Option(False, "--tty", "-t", help="With a terminal. The default where we have one."),
-    no_tty: bool = typer.Option(False, "--no-TTY", "-T", help="Without a terminal."),
-    user: str = typer.Option("", "--user", "-u", help="As this user (name or uid[:gid])."),
-    workdir: str = typer.Option("", "--workdir", "-w", help="In this directory."),
-    env: list[str] = typer.Option([], "--env", "-e", metavar="KEY=VALUE", help="With this variable."),
-    privileged: bool = typer.Option(False, "--privileged", help="With all privileges."),
-    index: int = typer.Option(0, "--index", help="The service's container with this number."),
+    name: str = Argument(REQUIRED, metavar="NAME", help="A container, or a service."),
+    command: list[str] = Argument(REQUIRED, metavar="COMMAND", help="What to run, and its arguments."),
+    interactive: bool = Option(False, "--interactive", "-i", help="With our standard input."),
+    tty: bool = Option(False, "--tty", "-t", help="With a terminal. The default where we have one."),
+    no_tty: bool = Option(False, "--no-TTY", "-T", help="Without a terminal."),
+    user: str = Option("", "--user", "-u", metavar="USER", help="As this user (name or uid[:gid])."),
+    workdir: str = Option("", "--workdir", "-w", metavar="DIRECTORY", help="In this directory."),
+    env: list[str] = Option([], "--env", "-e", metavar="KEY=VALUE", help="With this variable."),
+    privileged: bool = Option(False, "--privileged", help="With all privileges."),
+    index: int = Option(0, "--index", metavar="NUMBER", help="The service's container with this number."),
 ) -> None:
     """Run a command in a running container. Ends with the command's exit code."""
     if tty and not sys.stdin.isatty():
@@ -52,7 +51,7 @@ def exec(
         command=tuple(command), tty=wants_tty, stdin=interactive or wants_tty, user=user, workdir=workdir,
         environment=tuple(_variable(each) for each in env), privileged=privileged, rows=rows, columns=columns,
     )  # fmt: skip
-    raise typer.Exit(run(_exec(name, index, start)))
+    raise Exit(run(_exec(name, index, start)))
 
 
 def _variable(text: str) -> str:

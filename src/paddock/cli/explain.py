@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import sys
 
-import typer
-
 from paddock.cli import output
+from paddock.cli.command import REQUIRED, App, Argument, Option
 from paddock.cli.connection import connected, run
 from paddock.wire.api import Explanation
 
-app = typer.Typer(rich_markup_mode=None)
+app = App()
 
 
 @app.command(
@@ -21,8 +20,8 @@ Examples:
   paddock explain h2                a host""",
 )
 def explain(
-    name: str = typer.Argument(..., help="A container, service, stack or host."),
-    as_json: bool = typer.Option(False, "--json", help="As JSON."),
+    name: str = Argument(REQUIRED, help="A container, service, stack or host."),
+    as_json: bool = Option(False, "--json", help="As JSON."),
 ) -> None:
     """Say why something waits, why it is where it is, and what was tried."""
     explanation = run(_fetch(name))

@@ -5,18 +5,17 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 
-import typer
-
 from paddock.cli import output
+from paddock.cli.command import REQUIRED, App, Argument, Invocation, Option
 from paddock.cli.connection import connected, run
 from paddock.cli.output import say
 from paddock.model.errors import UserError
 from paddock.wire.api import CreatedJoinToken, DrainAnswer, HostView
 
-app = typer.Typer(rich_markup_mode=None, invoke_without_command=True)
+app = App(invoke_without_command=True)
 
-AS_JSON = typer.Option(False, "--json", help="As JSON.")
-HOSTS = typer.Argument(..., metavar="HOST...", help="Hosts by name.")
+AS_JSON = Option(False, "--json", help="As JSON.")
+HOSTS = Argument(REQUIRED, metavar="HOST", help="Hosts by name.")
 
 
 @app.callback(
@@ -28,8 +27,8 @@ Examples:
   paddock hosts drain h1                move everything off, say what cannot move""",
 )
 def hosts(
-    ctx: typer.Context,
-    quiet: bool = typer.Option(False, "--quiet", "-q", help="Only names."),
+    ctx: Invocation,
+    quiet: bool = Option(False, "--quiet", "-q", help="Only names."),
     as_json: bool = AS_JSON,
 ) -> None:
     """List, add, label, drain and remove hosts."""
@@ -39,7 +38,7 @@ def hosts(
 
 @app.command("ls")
 def list_hosts(
-    quiet: bool = typer.Option(False, "--quiet", "-q", help="Only names."),
+    quiet: bool = Option(False, "--quiet", "-q", help="Only names."),
     as_json: bool = AS_JSON,
 ) -> None:
     """List hosts: state, addresses, engine, labels, capacity and what is reserved."""
@@ -84,8 +83,8 @@ Examples:
   paddock hosts add --ttl 600 -q | ssh root@machine sh""",
 )
 def add(
-    ttl: float = typer.Option(3600, "--ttl", metavar="SECONDS", help="How long the command is good for."),
-    quiet: bool = typer.Option(False, "--quiet", "-q", help="Only the command."),
+    ttl: float = Option(3600, "--ttl", metavar="SECONDS", help="How long the command is good for."),
+    quiet: bool = Option(False, "--quiet", "-q", help="Only the command."),
     as_json: bool = AS_JSON,
 ) -> None:
     """Print the command with which one machine joins. It is good for one host."""
@@ -110,8 +109,8 @@ Examples:
   paddock hosts label h1 zone-          take away""",
 )
 def label(
-    host: str = typer.Argument(..., help="A host by name."),
-    changes: list[str] = typer.Argument(..., metavar="KEY=VALUE|KEY-...", help="Labels to set or take away."),
+    host: str = Argument(REQUIRED, help="A host by name."),
+    changes: list[str] = Argument(REQUIRED, metavar="KEY=VALUE|KEY-", help="Labels to set or take away."),
     as_json: bool = AS_JSON,
 ) -> None:
     """Set labels of a host, or take them away."""
@@ -178,7 +177,7 @@ async def _activate(hosts: Sequence[str]) -> None:
 @app.command()
 def remove(
     hosts: list[str] = HOSTS,
-    force: bool = typer.Option(False, "--force", "-f", help="Though it still has containers, or is lost."),
+    force: bool = Option(False, "--force", "-f", help="Though it still has containers, or is lost."),
 ) -> None:
     """Remove hosts: their certificates are good for nothing any more."""
     run(_remove(hosts, force=force))

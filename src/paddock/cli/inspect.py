@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-import typer
-
 from paddock.cli import output
+from paddock.cli.command import REQUIRED, App, Argument, Option
 from paddock.cli.connection import connected, run
 from paddock.client import Client
 from paddock.model.errors import NotFound
 
-app = typer.Typer(rich_markup_mode=None)
+app = App()
 
 
 @app.command(
@@ -22,8 +21,8 @@ Examples:
   paddock inspect --type service api""",
 )
 def inspect(
-    names: list[str] = typer.Argument(..., metavar="NAME...", help="Containers, services, stacks, hosts, …"),
-    kind: str = typer.Option("", "--type", help="container, service, stack, host, network or volume."),
+    names: list[str] = Argument(REQUIRED, metavar="NAME", help="Containers, services, stacks, hosts, …"),
+    kind: str = Option("", "--type", help="container, service, stack, host, network or volume."),
 ) -> None:
     """Print everything known about something, as a JSON array."""
     output.print_json(run(_inspect(names, kind)))

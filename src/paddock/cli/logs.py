@@ -8,9 +8,9 @@ from collections.abc import AsyncIterator, Sequence
 from typing import TYPE_CHECKING
 
 import msgspec
-import typer
 
 from paddock.cli import output
+from paddock.cli.command import App, Argument, Option
 from paddock.cli.connection import connected, run
 from paddock.cli.naming import containers_named, wanted_containers
 from paddock.model.errors import NotFound, PaddockError, UserError
@@ -19,7 +19,7 @@ from paddock.wire.api import ContainerView, LogLine
 if TYPE_CHECKING:
     from paddock.client.client import Client
 
-app = typer.Typer(rich_markup_mode=None)
+app = App()
 
 STREAMS_AT_ONCE = 500
 """More containers than this are not followed by one command."""
@@ -45,14 +45,14 @@ Examples:
   paddock logs --since 10m shop | grep error""",
 )
 def logs(
-    names: list[str] | None = typer.Argument(None, metavar="[NAME]...", help="Stacks, services or containers."),
-    stack: str = typer.Option("", "--project-name", "-p", help="Only this stack."),
-    follow: bool = typer.Option(False, "--follow", "-f", help="Go on as more is printed, by new containers too."),
-    tail: str = typer.Option("all", "--tail", "-n", metavar="LINES", help="So many lines of each container."),
-    since: str = typer.Option("", "--since", help="A time (2026-01-02T13:23:37Z) or how long ago (42m)."),
-    timestamps: bool = typer.Option(False, "--timestamps", "-t", help="Begin lines with their time."),
-    no_prefix: bool = typer.Option(False, "--no-log-prefix", help="Without the container's name."),
-    as_json: bool = typer.Option(False, "--json", help="One JSON object per line."),
+    names: list[str] | None = Argument(None, metavar="NAME", help="Stacks, services or containers."),
+    stack: str = Option("", "--project-name", "-p", metavar="STACK", help="Only this stack."),
+    follow: bool = Option(False, "--follow", "-f", help="Go on as more is printed, by new containers too."),
+    tail: str = Option("all", "--tail", "-n", metavar="LINES", help="So many lines of each container."),
+    since: str = Option("", "--since", metavar="TIME", help="A time (2026-01-02T13:23:37Z) or how long ago (42m)."),
+    timestamps: bool = Option(False, "--timestamps", "-t", help="Begin lines with their time."),
+    no_prefix: bool = Option(False, "--no-log-prefix", help="Without the container's name."),
+    as_json: bool = Option(False, "--json", help="One JSON object per line."),
 ) -> None:
     """Show what containers print, from all hosts."""
     if not names and not stack:

@@ -7,17 +7,18 @@ import sys
 from pathlib import Path
 from typing import NamedTuple
 
-import typer
-
+from paddock.cli.command import Option
 from paddock.cli.output import say
 from paddock.core.compose import Options, Project, load
 from paddock.core.stack import Translated, from_project
 
-FILE = typer.Option([], "--file", "-f", help="A compose file; several are merged, the later ones win. `-` is stdin.")
-NAME = typer.Option("", "--project-name", "-p", help="The stack's name.")
-ENV_FILE = typer.Option([], "--env-file", help="A file of variables, in place of .env.")
-PROFILE = typer.Option([], "--profile", help="Services of this profile too.")
-DIRECTORY = typer.Option("", "--project-directory", help="What relative paths begin at.")
+FILE = Option(
+    [], "--file", "-f", metavar="FILE", help="A compose file; several are merged, the later ones win. `-` is stdin."
+)
+NAME = Option("", "--project-name", "-p", metavar="STACK", help="The stack's name.")
+ENV_FILE = Option([], "--env-file", metavar="FILE", help="A file of variables, in place of .env.")
+PROFILE = Option([], "--profile", metavar="NAME", help="Services of this profile too.")
+DIRECTORY = Option("", "--project-directory", metavar="DIRECTORY", help="What relative paths begin at.")
 
 
 class Disk:

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import typer
-
 from paddock.cli import output
+from paddock.cli.command import App, Argument, Option
 from paddock.cli.connection import connected, run
 from paddock.cli.naming import wanted_containers
 from paddock.wire.api import ContainerView
 
-app = typer.Typer(rich_markup_mode=None)
+app = App()
 
 
 @app.command(
@@ -23,11 +22,11 @@ Examples:
   paddock ps -q | wc -l         how many""",
 )
 def ps(
-    names: list[str] | None = typer.Argument(None, metavar="[NAME]...", help="Stacks, services or containers."),
-    stack: str = typer.Option("", "--project-name", "-p", help="Only this stack."),
-    everything: bool = typer.Option(False, "--all", "-a", help="Finished containers too."),
-    quiet: bool = typer.Option(False, "--quiet", "-q", help="Only names."),
-    as_json: bool = typer.Option(False, "--json", help="An array of JSON objects."),
+    names: list[str] | None = Argument(None, metavar="NAME", help="Stacks, services or containers."),
+    stack: str = Option("", "--project-name", "-p", metavar="STACK", help="Only this stack."),
+    everything: bool = Option(False, "--all", "-a", help="Finished containers too."),
+    quiet: bool = Option(False, "--quiet", "-q", help="Only names."),
+    as_json: bool = Option(False, "--json", help="An array of JSON objects."),
 ) -> None:
     """List containers, and the hosts they are on."""
     views = run(_fetch(tuple(names or ()), stack, everything=everything))
@@ -35,7 +34,7 @@ def ps(
         output.print_json(views)
     elif quiet:
         for view in views:
-            typer.echo(view.name)
+            print(view.name)
     else:
         output.print_table(HEADERS, rows(views, output.now_s()))
 

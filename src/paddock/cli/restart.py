@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import typer
-
 from paddock.cli.acting import DETACH, NAMES, STACK, TIMEOUT, act
+from paddock.cli.command import App
 from paddock.cli.connection import run
 
-app = typer.Typer(rich_markup_mode=None)
+app = App()
 
 
 @app.command(

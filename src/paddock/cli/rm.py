@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import typer
-
+from paddock.cli.command import REQUIRED, App, Argument, Option
 from paddock.cli.connection import connected, run
 from paddock.cli.naming import containers_named
 from paddock.cli.output import say
 from paddock.model.errors import Conflict
 
-app = typer.Typer(rich_markup_mode=None)
+app = App()
 
 
 @app.command(
@@ -20,8 +19,8 @@ Examples:
   paddock ps -aq | xargs paddock rm""",
 )
 def rm(
-    names: list[str] = typer.Argument(..., metavar="CONTAINER...", help="Containers by name."),
-    force: bool = typer.Option(False, "--force", "-f", help="Running ones too, which are stopped first."),
+    names: list[str] = Argument(REQUIRED, metavar="CONTAINER", help="Containers by name."),
+    force: bool = Option(False, "--force", "-f", help="Running ones too, which are stopped first."),
 ) -> None:
     """Remove containers. One that its service wishes for is made anew: `paddock scale` asks for fewer."""
     run(_remove(names, force=force))

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import typer
-
 from paddock.cli.acting import DETACH, STACK, TIMEOUT, act
+from paddock.cli.command import REQUIRED, App, Argument
 from paddock.cli.connection import run
 from paddock.client import Client
 from paddock.model.errors import UserError
 from paddock.wire.api import Accepted, ServiceView
 
-app = typer.Typer(rich_markup_mode=None)
+app = App()
 
 
 @app.command(
@@ -21,7 +20,7 @@ Examples:
   paddock scale shop/api=0 -d       without waiting""",
 )
 def scale(
-    wishes: list[str] = typer.Argument(..., metavar="SERVICE=NUMBER...", help="Services, and how many each."),
+    wishes: list[str] = Argument(REQUIRED, metavar="SERVICE=NUMBER", help="Services, and how many each."),
     stack: str = STACK,
     detach: bool = DETACH,
     timeout: float = TIMEOUT,

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import typer
-
 from paddock.cli import output
+from paddock.cli.command import App, Argument, Option
 from paddock.cli.connection import connected, run
 from paddock.cli.naming import wanted_services
 from paddock.wire.api import ServiceView
 
-app = typer.Typer(rich_markup_mode=None)
+app = App()
 
 
 @app.command(
@@ -22,10 +21,10 @@ Examples:
   paddock services --json | jq '.[] | select(.state != "running")'""",
 )
 def services(
-    names: list[str] | None = typer.Argument(None, metavar="[NAME]...", help="Stacks or services."),
-    stack: str = typer.Option("", "--project-name", "-p", help="Only this stack."),
-    quiet: bool = typer.Option(False, "--quiet", "-q", help="Only names."),
-    as_json: bool = typer.Option(False, "--json", help="An array of JSON objects."),
+    names: list[str] | None = Argument(None, metavar="NAME", help="Stacks or services."),
+    stack: str = Option("", "--project-name", "-p", metavar="STACK", help="Only this stack."),
+    quiet: bool = Option(False, "--quiet", "-q", help="Only names."),
+    as_json: bool = Option(False, "--json", help="An array of JSON objects."),
 ) -> None:
     """List services: how many containers are wished for, run, and are ready."""
     views = run(_fetch(tuple(names or ()), stack))
@@ -33,7 +32,7 @@ def services(
         output.print_json(views)
     elif quiet:
         for view in views:
-            typer.echo(f"{view.stack}/{view.name}")
+            print(f"{view.stack}/{view.name}")
     else:
         output.print_table(HEADERS, rows(views))
 

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import typer
-
 from paddock.cli import output
+from paddock.cli.command import App, Option
 from paddock.cli.connection import connected, run
 from paddock.wire.api import StackView
 
-app = typer.Typer(rich_markup_mode=None)
+app = App()
 
 
 @app.command(
@@ -20,8 +19,8 @@ Examples:
   paddock stacks -q             only their names""",
 )
 def stacks(
-    quiet: bool = typer.Option(False, "--quiet", "-q", help="Only names."),
-    as_json: bool = typer.Option(False, "--json", help="An array of JSON objects."),
+    quiet: bool = Option(False, "--quiet", "-q", help="Only names."),
+    as_json: bool = Option(False, "--json", help="An array of JSON objects."),
 ) -> None:
     """List stacks."""
     views = sorted(run(_fetch()), key=lambda view: view.name)
@@ -29,7 +28,7 @@ def stacks(
         output.print_json(views)
     elif quiet:
         for view in views:
-            typer.echo(view.name)
+            print(view.name)
     else:
         output.print_table(HEADERS, rows(views, output.now_s()))
 

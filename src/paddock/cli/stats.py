@@ -6,16 +6,15 @@ import asyncio
 import sys
 from collections.abc import Mapping, Sequence
 
-import typer
-
 from paddock.cli import output
+from paddock.cli.command import App, Argument, Option
 from paddock.cli.connection import connected, run
 from paddock.cli.naming import wanted_containers
 from paddock.client import Client
 from paddock.model.errors import PaddockError
 from paddock.wire.api import ContainerView, StatsSample
 
-app = typer.Typer(rich_markup_mode=None)
+app = App()
 
 REDRAW_S = 1.0
 CONTAINERS_AT_ONCE = 200
@@ -30,10 +29,10 @@ Examples:
   paddock stats --no-stream --json | jq '.[].memory_bytes'""",
 )
 def stats(
-    names: list[str] | None = typer.Argument(None, metavar="[NAME]...", help="Stacks, services or containers."),
-    stack: str = typer.Option("", "--project-name", "-p", help="Only this stack."),
-    no_stream: bool = typer.Option(False, "--no-stream", help="Print once and end."),
-    as_json: bool = typer.Option(False, "--json", help="An array of JSON objects; with a stream, one per line."),
+    names: list[str] | None = Argument(None, metavar="NAME", help="Stacks, services or containers."),
+    stack: str = Option("", "--project-name", "-p", metavar="STACK", help="Only this stack."),
+    no_stream: bool = Option(False, "--no-stream", help="Print once and end."),
+    as_json: bool = Option(False, "--json", help="An array of JSON objects; with a stream, one per line."),
 ) -> None:
     """Show what containers use."""
     run(_stats(tuple(names or ()), stack, once=no_stream, as_json=as_json))

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import typer
-
 from paddock.cli import output
+from paddock.cli.command import REQUIRED, App, Argument, Option
 from paddock.cli.connection import connected, run
 from paddock.cli.naming import wanted_containers
 from paddock.wire.api import TopAnswer
 
-app = typer.Typer(rich_markup_mode=None)
+app = App()
 
 
 @app.command(
@@ -19,8 +18,8 @@ Examples:
   paddock top shop                  a whole stack""",
 )
 def top(
-    names: list[str] = typer.Argument(..., metavar="NAME...", help="Stacks, services or containers."),
-    as_json: bool = typer.Option(False, "--json", help="As JSON: container -> titles and processes."),
+    names: list[str] = Argument(REQUIRED, metavar="NAME", help="Stacks, services or containers."),
+    as_json: bool = Option(False, "--json", help="As JSON: container -> titles and processes."),
 ) -> None:
     """List the processes of containers."""
     answers = run(_fetch(names))

@@ -6,9 +6,9 @@ import sys
 from typing import TYPE_CHECKING
 
 import msgspec
-import typer
 
 from paddock.cli import output
+from paddock.cli.command import App, Argument, Option
 from paddock.cli.connection import connected, run
 from paddock.cli.following import Goal, follow, generations, tell_detached
 from paddock.cli.logs import Wanted, stream_logs
@@ -21,7 +21,7 @@ from paddock.wire.api import Applied
 if TYPE_CHECKING:
     from paddock.client.client import Client
 
-app = typer.Typer(rich_markup_mode=None)
+app = App()
 
 
 class Manner(msgspec.Struct, frozen=True, kw_only=True):
@@ -46,21 +46,19 @@ Examples:
   paddock up -f base.yaml -f prod.yaml -p shop -d""",
 )
 def up(
-    services: list[str] | None = typer.Argument(None, metavar="[SERVICE]...", help="Only these and what they need."),
+    services: list[str] | None = Argument(None, metavar="SERVICE", help="Only these and what they need."),
     file: list[str] = FILE,
     name: str = NAME,
     env_file: list[str] = ENV_FILE,
     profile: list[str] = PROFILE,
     directory: str = DIRECTORY,
-    detach: bool = typer.Option(False, "--detach", "-d", help="Return when the containers run, without their logs."),
-    scale: list[str] = typer.Option([], "--scale", metavar="SERVICE=NUMBER", help="Set how many containers."),
-    wait: bool = typer.Option(False, "--wait", help="Return when the services are healthy too. Implies --detach."),
-    wait_timeout: float = typer.Option(0, "--wait-timeout", metavar="SECONDS", help="Give up waiting after this long."),
-    dry_run: bool = typer.Option(False, "--dry-run", help="Print what would change, and why; change nothing."),
-    remove_orphans: bool = typer.Option(
-        False, "--remove-orphans", help="Remove services that the files no longer have."
-    ),
-    as_json: bool = typer.Option(False, "--json", help="Print the changes as JSON."),
+    detach: bool = Option(False, "--detach", "-d", help="Return when the containers run, without their logs."),
+    scale: list[str] = Option([], "--scale", metavar="SERVICE=NUMBER", help="Set how many containers."),
+    wait: bool = Option(False, "--wait", help="Return when the services are healthy too. Implies --detach."),
+    wait_timeout: float = Option(0, "--wait-timeout", metavar="SECONDS", help="Give up waiting after this long."),
+    dry_run: bool = Option(False, "--dry-run", help="Print what would change, and why; change nothing."),
+    remove_orphans: bool = Option(False, "--remove-orphans", help="Remove services that the files no longer have."),
+    as_json: bool = Option(False, "--json", help="Print the changes as JSON."),
 ) -> None:
     """Run what the compose files say, and follow it until it runs.
 

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
-import typer
-
+from paddock.cli.command import REQUIRED, App, Argument, Exit, Invocation, Option
 from paddock.cli.hosts import parsed_labels
 from paddock.cli.output import say
 from paddock.main import systemd
 from paddock.model.errors import UserError
 
-app = typer.Typer(rich_markup_mode=None, invoke_without_command=True)
+app = App(invoke_without_command=True)
 
-DATA = typer.Option("/var/lib/paddock/agent", "--data", help="Where its identity and ledger are kept.")
-ENGINE = typer.Option("/var/run/docker.sock", "--engine", metavar="SOCKET", help="The Docker Engine's socket.")
+DATA = Option("/var/lib/paddock/agent", "--data", help="Where its identity and ledger are kept.")
+ENGINE = Option("/var/run/docker.sock", "--engine", metavar="SOCKET", help="The Docker Engine's socket.")
 UNIT = "paddock-agent"
 
 
@@ -25,7 +25,7 @@ Examples:
   paddock agent install                 then: run it now and with every boot
   paddock agent                         or run it here, until Ctrl-C""",
 )
-def agent(ctx: typer.Context, data: str = DATA, engine: str = ENGINE) -> None:
+def agent(ctx: Invocation, data: str = DATA, engine: str = ENGINE) -> None:
     """Run the agent of this host. Containers run on while it is stopped."""
     if ctx.invoked_subcommand is None:
         run_agent(data, engine)
@@ -37,14 +37,14 @@ def run_agent(data: str = DATA, engine: str = ENGINE) -> None:
     from paddock.agent.main import AgentConfig
     from paddock.agent.main import run_agent as serve
 
-    raise typer.Exit(serve(AgentConfig(data=data, engine_socket=engine)))
+    raise Exit(serve(AgentConfig(data=data, engine_socket=engine)))
 
 
 @app.command()
 def join(
-    token: str = typer.Argument(..., help="What `paddock hosts add` printed; `-` reads it from standard input."),
-    name: str = typer.Option("", "--name", help="What the host is to be called; else its hostname."),
-    label: list[str] = typer.Option([], "--label", metavar="KEY=VALUE", help="A label of the host."),
+    token: str = Argument(REQUIRED, help="What `paddock hosts add` printed; `-` reads it from standard input."),
+    name: str = Option("", "--name", help="What the host is to be called; else its hostname."),
+    label: list[str] = Option([], "--label", metavar="KEY=VALUE", help="A label of the host."),
     data: str = DATA,
 ) -> None:
     """Make this machine a host. The token names the server, pins its CA, and is good once."""
@@ -53,7 +53,7 @@ def join(
     labels = {key: value for key, value in parsed_labels(label).items() if value is not None}
     if len(labels) != len(label):
         raise UserError("a label is KEY=VALUE, and each key is given once")
-    text = typer.get_text_stream("stdin").readline() if token == "-" else token
+    text = sys.stdin.readline() if token == "-" else token
     identity = ask(text, Path(data), name, labels)
     say(f"this machine is {identity.name} in {identity.environment}; `paddock agent install` runs it from now on")
 
@@ -62,7 +62,7 @@ def join(
 def install(
     data: str = DATA,
     engine: str = ENGINE,
-    no_start: bool = typer.Option(False, "--no-start", help="Only write the unit."),
+    no_start: bool = Option(False, "--no-start", help="Only write the unit."),
 ) -> None:
     """Write a unit of systemd and start it."""
     unit = systemd.Unit(
@@ -77,7 +77,7 @@ def install(
 
 @app.command()
 def uninstall(
-    no_stop: bool = typer.Option(False, "--no-stop", help="Only remove the unit."),
+    no_stop: bool = Option(False, "--no-stop", help="Only remove the unit."),
 ) -> None:
     """Stop the agent and take its unit away. Containers and its identity stay."""
     systemd.uninstall(UNIT, stop=not no_stop)

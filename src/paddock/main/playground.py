@@ -6,20 +6,19 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import typer
-
 from paddock.cli import output
+from paddock.cli.command import REQUIRED, App, Argument, Option
 from paddock.cli.output import say
 
 if TYPE_CHECKING:
     from paddock.playground.playground import Playground
     from paddock.playground.state import Status
 
-app = typer.Typer(rich_markup_mode=None, no_args_is_help=True)
+app = App(no_args_is_help=True)
 
-HOST = typer.Argument(..., help="A host: h1, h2, …")
-ROOT = typer.Option(None, "--root", envvar="PADDOCK_PLAYGROUND", help="Where everything is kept.")
-AS_JSON = typer.Option(False, "--json", help="As JSON.")
+HOST = Argument(REQUIRED, help="A host: h1, h2, …")
+ROOT = Option(None, "--root", envvar="PADDOCK_PLAYGROUND", help="Where everything is kept.")
+AS_JSON = Option(False, "--json", help="As JSON.")
 
 
 @app.callback(
@@ -43,7 +42,7 @@ def opened(root: Path | None) -> Playground:
 
 @app.command()
 def up(
-    hosts: int = typer.Option(3, "--hosts", min=1, help="At least so many."),
+    hosts: int = Option(3, "--hosts", help="At least so many."),
     root: Path | None = ROOT,
     as_json: bool = AS_JSON,
 ) -> None:
@@ -95,8 +94,8 @@ def add(root: Path | None = ROOT) -> None:
 
 @app.command()
 def load(
-    image: Path = typer.Argument(..., metavar="IMAGE.tar", help="What `docker save` wrote."),
-    host: str = typer.Option("", "--host", help="Only on this one."),
+    image: Path = Argument(REQUIRED, metavar="IMAGE.tar", help="What `docker save` wrote."),
+    host: str = Option("", "--host", help="Only on this one."),
     root: Path | None = ROOT,
 ) -> None:
     """Put an image on all hosts, or on one."""

@@ -4,22 +4,21 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import typer
-
+from paddock.cli.command import REQUIRED, App, Argument, Exit, Invocation, Option
 from paddock.cli.connection import connected
 from paddock.cli.connection import run as run_client
 from paddock.cli.output import say
 from paddock.main import systemd
 
-app = typer.Typer(rich_markup_mode=None, invoke_without_command=True)
+app = App(invoke_without_command=True)
 
-DATA = typer.Option("/var/lib/paddock/server", "--data", help="Where everything is kept.")
-LISTEN = typer.Option("", "--listen", metavar="ADDRESS", help="Bind to this address only.")
-API_PORT = typer.Option(7443, "--api-port", help="For people and programs.")
-AGENTS_PORT = typer.Option(7444, "--agents-port", help="For agents.")
-NAMES = typer.Option([], "--name", metavar="NAME", help="A name or address it is reached by; the first goes to hosts.")
-POOLS = typer.Option([], "--pool", metavar="SUBNET", help="Where networks are cut from, on the first start.")
-KEY_FILE = typer.Option(False, "--admin-key-file", help="Also write the first admin key to DATA/admin.key.")
+DATA = Option("/var/lib/paddock/server", "--data", help="Where everything is kept.")
+LISTEN = Option("", "--listen", metavar="ADDRESS", help="Bind to this address only.")
+API_PORT = Option(7443, "--api-port", help="For people and programs.")
+AGENTS_PORT = Option(7444, "--agents-port", help="For agents.")
+NAMES = Option([], "--name", metavar="NAME", help="A name or address it is reached by; the first goes to hosts.")
+POOLS = Option([], "--pool", metavar="SUBNET", help="Where networks are cut from, on the first start.")
+KEY_FILE = Option(False, "--admin-key-file", help="Also write the first admin key to DATA/admin.key.")
 UNIT = "paddock-server"
 
 
@@ -33,7 +32,7 @@ Examples:
   paddock server restore paddock.backup         into an empty data directory""",
 )
 def server(
-    ctx: typer.Context,
+    ctx: Invocation,
     data: str = DATA,
     listen: str = LISTEN,
     api_port: int = API_PORT,
@@ -65,7 +64,7 @@ def run_server(
         data=data, listen=listen, api_port=api_port, agents_port=agents_port, names=tuple(name), pools=tuple(pool),
         admin_key_file=admin_key_file,
     )  # fmt: skip
-    raise typer.Exit(serve(config))
+    raise Exit(serve(config))
 
 
 @app.command()
@@ -76,7 +75,7 @@ def install(
     agents_port: int = AGENTS_PORT,
     name: list[str] = NAMES,
     pool: list[str] = POOLS,
-    no_start: bool = typer.Option(False, "--no-start", help="Only write the unit."),
+    no_start: bool = Option(False, "--no-start", help="Only write the unit."),
 ) -> None:
     """Write a unit of systemd and start it. The first admin key is then in DATA/admin.key."""
     options = ["--data", data, "--api-port", str(api_port), "--agents-port", str(agents_port), "--admin-key-file"]
@@ -96,7 +95,7 @@ def install(
 
 @app.command()
 def uninstall(
-    no_stop: bool = typer.Option(False, "--no-stop", help="Only remove the unit."),
+    no_stop: bool = Option(False, "--no-stop", help="Only remove the unit."),
 ) -> None:
     """Stop the server and take its unit away. Its data stays."""
     systemd.uninstall(UNIT, stop=not no_stop)
@@ -104,8 +103,8 @@ def uninstall(
 
 @app.command()
 def backup(
-    file: Path = typer.Argument(..., help="Where to write it."),
-    stopped: bool = typer.Option(False, "--stopped", help="Of a data directory whose server does not run."),
+    file: Path = Argument(REQUIRED, help="Where to write it."),
+    stopped: bool = Option(False, "--stopped", help="Of a data directory whose server does not run."),
     data: str = DATA,
 ) -> None:
     """Write everything the server knows into one file: database, CA, keys. Keep it as you keep the keys themselves."""
@@ -125,7 +124,7 @@ async def _backup(file: Path) -> int:
 
 
 @app.command()
-def restore(file: Path = typer.Argument(..., help="What `backup` wrote."), data: str = DATA) -> None:
+def restore(file: Path = Argument(REQUIRED, help="What `backup` wrote."), data: str = DATA) -> None:
     """Put a backup in the place of a data directory's content. The server must not run."""
     from paddock.server.upkeep import restore_backup
 
