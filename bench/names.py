@@ -194,7 +194,9 @@ def main() -> None:
     ours = results["paddock"][1]
     for kind, (rate, per_core) in results.items():
         print(f"{kind:<14}{rate:>10,.0f} q/s {per_core:>10,.0f} q/s per core   paddock is {ours / per_core:.2f}x")
-    print(f"load average {os.getloadavg()[0]:.1f}, generator used {resource.getrusage(resource.RUSAGE_SELF).ru_utime:.1f} s")
+    print(
+        f"load average {os.getloadavg()[0]:.1f}, generator used {resource.getrusage(resource.RUSAGE_SELF).ru_utime:.1f} s"
+    )
 
 
 if __name__ == "__main__":

@@ -252,7 +252,9 @@ def forwarded(*answers: Callable[[bytes], list[bytes]]) -> Callable[[Callable[..
         async def whole() -> None:
             port = free_port()
             addresses = [f"127.84.200.{place}" for place in range(1, len(answers) + 1)]
-            started = [await upstream(address, port, answer) for address, answer in zip(addresses, answers, strict=True)]
+            started = [
+                await upstream(address, port, answer) for address, answer in zip(addresses, answers, strict=True)
+            ]
             async with serving(records(WEB), *addresses, upstream_port=port) as (names, client):
                 await body(names, client, started)
             for one in started:
@@ -293,9 +295,7 @@ def test_the_next_resolver_is_asked_when_one_is_silent_or_refuses(monkeypatch: p
         assert (await client.look_up("example.org")).code == NXDOMAIN
         assert [len(one.asked) for one in resolvers] == [1, 1, 1]
 
-    forwarded(
-        lambda data: [], lambda data: [with_code(data, REFUSED)], lambda data: [with_code(data, NXDOMAIN)]
-    )(body)
+    forwarded(lambda data: [], lambda data: [with_code(data, REFUSED)], lambda data: [with_code(data, NXDOMAIN)])(body)
 
 
 def test_nobody_answers(monkeypatch: pytest.MonkeyPatch) -> None:
