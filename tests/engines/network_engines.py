@@ -37,7 +37,9 @@ class Engine:
             *(f"--host=unix://{folder}/docker.sock", "--bridge=none", "--userland-proxy=false", "--iptables=true"),
         ]
         with (folder / "log").open("ab") as log:
-            self._process = subprocess.Popen(words, stdout=log, stderr=log, stdin=subprocess.DEVNULL)
+            self._process = subprocess.Popen(
+                words, stdout=log, stderr=log, stdin=subprocess.DEVNULL, env=_environment()
+            )
         eventually(f"{self.host.name}'s engine answers", self._answers, START_S)
 
     def stop(self) -> None:
@@ -74,6 +76,12 @@ class Engine:
             self.docker("version")
             return True
         return False
+
+
+def _environment() -> dict[str, str]:
+    """`PADDOCK_ENGINE_DIR` holds another engine's programs."""
+    folder = os.environ.get("PADDOCK_ENGINE_DIR", "")
+    return {**os.environ, "PATH": f"{folder}:{os.environ['PATH']}"} if folder else dict(os.environ)
 
 
 def image_archive(programs: Sequence[str]) -> bytes:

@@ -138,7 +138,9 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
 
 
 def test_containers_of_two_engines_reach_each_other_with_full_packets(cluster: Cluster) -> None:
-    assert "-P FORWARD DROP" in cluster.lab.hosts["h1"].run("iptables", "-S", "FORWARD")
+    for host in cluster.lab.hosts.values():
+        # As the engine itself sets it wherever it was the one to turn forwarding on.
+        host.run("iptables", "-P", "FORWARD", "DROP")
     assert command("sysctl", "-n", "net.bridge.bridge-nf-call-iptables").strip() == "1"
     assert cluster.pings("h1", "shop-web-1", C3, FULL)
     assert cluster.pings("h2", "shop-db-1", C1, FULL)
@@ -220,6 +222,31 @@ def test_the_last_known_is_answered_by_a_names_server_born_again(cluster: Cluste
     cluster.names["h1"] = host.inside.run(_names())
     assert host.inside.run(cluster.names["h1"].update(cluster.records_of("h1"))) == {}
     assert cluster.resolves("h1", "shop-web-1", "db") == {C3}
+
+
+def test_names_are_answered_on_an_internal_network_and_nothing_leaves_it(cluster: Cluster) -> None:
+    host, engine = cluster.lab.hosts["h1"], cluster.engines["h1"]
+    engine.docker(
+        *("network", "create", "--internal", "--subnet=10.97.0.0/16", "--gateway=10.97.0.1"),
+        *("--opt=com.docker.network.bridge.name=pdkvault", "vault"),
+    )
+    base = cluster.records_of("h1")
+    vault = NameRecords(
+        networks=(
+            *base.networks,
+            NamedNetwork(network="net-2", gateway="10.97.0.1", subnet="10.97.0.0/16", internal=True),
+        ),
+        names=(*base.names, NameAssignment(network="net-2", name="safe", addresses=("10.97.0.9", "10.97.9.9"))),
+        containers=(*base.containers, NamedContainer(addresses={"net-2": "10.97.0.9"})),
+    )
+    assert host.inside.run(cluster.names["h1"].update(vault)) == {}
+    words = ("--name=vault-safe-1", "--network=vault", "--ip=10.97.0.9", "--dns=10.97.0.1", IMAGE, "sleep", "3600")
+    engine.docker("run", "-d", "--init", *words)
+    assert cluster.resolves("h1", "vault-safe-1", "safe") == {"10.97.0.9", "10.97.9.9"}
+    outside = cluster.inside("h1", "vault-safe-1", "/usr/bin/dig", "+tries=1", "@10.97.0.1", "example.org")
+    assert "status: NXDOMAIN" in outside
+    engine.docker("rm", "-f", "vault-safe-1")
+    cluster.apply()
 
 
 def test_many_at_once_are_all_answered(cluster: Cluster) -> None:

@@ -7,6 +7,7 @@ again costs a read. It works in the network namespace of the thread that makes i
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
 import socket
 import struct
@@ -173,7 +174,11 @@ class _Kernel:
             try:
                 self._write_link(rule, indexes)
             except NetlinkError as error:
-                problems[rule.port] = _explain(rule, error)
+                # Gone already is as good as dropped.
+                if not (isinstance(rule, DropPort) and error.code == errno.ENODEV):
+                    problems[rule.port] = _explain(rule, error.code)
+            except OSError as error:
+                problems[rule.port] = _explain(rule, error.errno or 0)
         for change, code in self._socket.change(changes):
             problems.setdefault(owners[id(change)], f"{change.what}: {os.strerror(code)}")
         return problems
@@ -215,8 +220,8 @@ def _change(entry: Entry, index: int) -> rtnetlink.Change:
             return rtnetlink.neighbour(index, entry.key, entry.value, present=entry.present)
 
 
-def _explain(rule: AnyRule, error: NetlinkError) -> str:
-    text = os.strerror(error.code)
+def _explain(rule: AnyRule, code: int) -> str:
+    text = os.strerror(code)
     match rule:
         case AddPort(tunnel=tunnel):
             return (

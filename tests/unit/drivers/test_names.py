@@ -14,6 +14,7 @@ import uvloop
 
 from paddock.core.names.packet import FORMERR, NOERROR, NXDOMAIN, REFUSED, SERVFAIL, A, pack_refusal, read_query
 from paddock.drivers import forwarder as forwarding
+from paddock.drivers import names as names_server
 from paddock.drivers.forwarder import Forwarder
 from paddock.drivers.names import NamedContainer, NamedNetwork, NameRecords, Names
 from paddock.drivers.resolv_conf import Resolvers
@@ -356,5 +357,21 @@ def test_ten_thousand_names_are_taken_in_without_holding_up_answers() -> None:
             await names.update(records(WEB, *many))
             assert (await client.look_up("n9999")).addresses == ["127.84.39.15"]
             assert len((await client.look_up("web")).addresses) == 3
+
+    run(body())
+
+
+def test_made_up_questions_do_not_fill_the_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(names_server, "MOST_PACKED_BYTES", 20_000)
+
+    async def body() -> None:
+        async with serving(records(WEB)) as (names, client):
+            most = 0
+            for kind in range(1, 200):
+                await client.ask(question("web", kind))
+                most = max(most, names.packed_bytes)
+            assert 15_000 < most <= 20_000
+            await names.update(records(REDIS))
+            assert names.packed_bytes == 0
 
     run(body())
