@@ -28,6 +28,7 @@ import uvloop
 
 from paddock.drivers.names import NamedContainer, NamedNetwork, NameRecords, Names
 from paddock.model.assignment import NameAssignment
+from paddock.model.objects import NetworkId
 from paddock.world.world import machine_world
 
 GATEWAY = "127.85.0.1"
@@ -48,12 +49,12 @@ def addresses(service: int) -> tuple[str, ...]:
 
 def records(services: int) -> NameRecords:
     return NameRecords(
-        networks=(NamedNetwork(network="net-1", gateway=GATEWAY, subnet="127.85.0.0/16"),),
+        networks=(NamedNetwork(network=NetworkId("net-1"), gateway=GATEWAY, subnet="127.85.0.0/16"),),
         names=tuple(
-            NameAssignment(network="net-1", name=f"service{one}.shop", addresses=addresses(one))
+            NameAssignment(network=NetworkId("net-1"), name=f"service{one}.shop", addresses=addresses(one))
             for one in range(services)
         ),
-        containers=(NamedContainer(addresses={"net-1": CLIENT}),),
+        containers=(NamedContainer(addresses={NetworkId("net-1"): CLIENT}),),
     )
 
 
@@ -194,9 +195,8 @@ def main() -> None:
     ours = results["paddock"][1]
     for kind, (rate, per_core) in results.items():
         print(f"{kind:<14}{rate:>10,.0f} q/s {per_core:>10,.0f} q/s per core   paddock is {ours / per_core:.2f}x")
-    print(
-        f"load average {os.getloadavg()[0]:.1f}, generator used {resource.getrusage(resource.RUSAGE_SELF).ru_utime:.1f} s"
-    )
+    used = resource.getrusage(resource.RUSAGE_SELF).ru_utime
+    print(f"load average {os.getloadavg()[0]:.1f}, generator used {used:.1f} s")
 
 
 if __name__ == "__main__":

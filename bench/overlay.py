@@ -19,6 +19,7 @@ from contextlib import contextmanager
 from pyroute2 import netns
 
 from paddock.drivers.network import Overlay, Peer, WantedNetwork
+from paddock.model.objects import NetworkId
 
 PREFIX = f"bench-overlay-{os.getpid()}"
 HOSTS = (1, 2)
@@ -90,7 +91,7 @@ def make_ours() -> None:
     for number, other in ((1, 2), (2, 1)):
         crowd = [f"10.97.{1 + one // 250}.{1 + one % 250}" for one in range(CROWD)]
         wanted = WantedNetwork(
-            network="bench",
+            network=NetworkId("bench"),
             bridge="br-ours",
             vni=97,
             mtu=MTU,

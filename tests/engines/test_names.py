@@ -9,20 +9,23 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from engines.network_engines import IMAGE, Engine
-from engines.network_lab import MTU, Lab, command, eventually
 
+from network_engines import IMAGE, Engine
+from network_lab import MTU, Lab, command
 from paddock.drivers.forwarder import Forwarder
 from paddock.drivers.names import NamedContainer, NamedNetwork, NameRecords, Names
 from paddock.drivers.resolv_conf import Resolvers
 from paddock.model.assignment import NameAssignment
+from paddock.model.objects import NetworkId
 from paddock.world.world import machine_world
+from waiting import until
 
 pytestmark = [
     pytest.mark.engines,
     pytest.mark.skipif(os.geteuid() != 0, reason="needs root: runs Docker engines in network namespaces"),
     pytest.mark.skipif(shutil.which("dockerd") is None, reason="no dockerd on this machine"),
 ]
+NET, VAULT = NetworkId("net-1"), NetworkId("net-2")
 BRIDGE = "pdkshop"
 C1, C2, C3 = "10.96.1.1", "10.96.1.2", "10.96.1.3"
 FULL = MTU - 28
@@ -79,10 +82,10 @@ class Cluster:
 
     def records_of(self, host: str) -> NameRecords:
         return NameRecords(
-            networks=(NamedNetwork(network="net-1", gateway=self.lab.hosts[host].gateway, subnet="10.96.0.0/16"),),
+            networks=(NamedNetwork(network=NET, gateway=self.lab.hosts[host].gateway, subnet="10.96.0.0/16"),),
             names=self.records,
             containers=tuple(
-                NamedContainer(addresses={"net-1": address}, links={"database": "db"})
+                NamedContainer(addresses={NET: address}, links={"database": "db"})
                 for address, home in self.lab.where.items()
                 if home == host
             ),
@@ -101,7 +104,9 @@ class Cluster:
 
     def pings(self, host: str, container: str, target: str, bytes_: int = 56) -> bool:
         try:
-            self.inside(host, container, "/bin/ping", *"-q -M do -c 1 -W 1 -s".split(), str(bytes_), target)
+            self.inside(
+                host, container, "/bin/ping", *("-q", "-M", "do", "-c", "1", "-W", "1", "-s"), str(bytes_), target
+            )
         except AssertionError:
             return False
         return True
@@ -113,7 +118,7 @@ async def _names() -> Names:
 
 
 def named(name: str, *addresses: str, reverse: bool = False) -> NameAssignment:
-    return NameAssignment(network="net-1", name=name, addresses=addresses, reverse=reverse)
+    return NameAssignment(network=NET, name=name, addresses=addresses, reverse=reverse)
 
 
 @pytest.fixture(scope="module")
@@ -179,7 +184,7 @@ def test_a_change_is_seen_through_the_engine_within_a_second(cluster: Cluster) -
     assert cluster.resolves("h1", "shop-web-1", "db") == {C3}
     cluster.records = (*(one for one in before if one.name != "db"), named("db", C2))
     cluster.apply()
-    eventually("db is C2", lambda: cluster.resolves("h1", "shop-web-1", "db") == {C2}, 1.0)
+    until(lambda: cluster.resolves("h1", "shop-web-1", "db") == {C2}, "db is C2", 1.0)
     cluster.records = before
     cluster.apply()
 
@@ -234,10 +239,13 @@ def test_names_are_answered_on_an_internal_network_and_nothing_leaves_it(cluster
     vault = NameRecords(
         networks=(
             *base.networks,
-            NamedNetwork(network="net-2", gateway="10.97.0.1", subnet="10.97.0.0/16", internal=True),
+            NamedNetwork(network=VAULT, gateway="10.97.0.1", subnet="10.97.0.0/16", internal=True),
         ),
-        names=(*base.names, NameAssignment(network="net-2", name="safe", addresses=("10.97.0.9", "10.97.9.9"))),
-        containers=(*base.containers, NamedContainer(addresses={"net-2": "10.97.0.9"})),
+        names=(
+            *base.names,
+            NameAssignment(network=VAULT, name="safe", addresses=("10.97.0.9", "10.97.9.9")),
+        ),
+        containers=(*base.containers, NamedContainer(addresses={VAULT: "10.97.0.9"})),
     )
     assert host.inside.run(cluster.names["h1"].update(vault)) == {}
     words = ("--name=vault-safe-1", "--network=vault", "--ip=10.97.0.9", "--dns=10.97.0.1", IMAGE, "sleep", "3600")

@@ -10,11 +10,13 @@ from collections.abc import Iterator
 
 import msgspec
 import pytest
-from engines.network_lab import BRIDGE, DEADLINE_S, MTU, Lab, LabHost, eventually, ip, mac_of, ping
 
+from network_lab import BRIDGE, DEADLINE_S, MTU, Lab, LabHost, ip, mac_of, ping
 from paddock.drivers import rtnetlink
 from paddock.drivers.network import Overlay, Peer, WantedNetwork
 from paddock.drivers.vxlan import Entry
+from paddock.model.objects import NetworkId
+from waiting import until
 
 pytestmark = [
     pytest.mark.engines,
@@ -76,7 +78,7 @@ def test_applying_again_after_an_agent_restart_changes_nothing(lab: Lab) -> None
 
     assert h1.inside.run(again())[0] == ()
     # Right after its start the kernel itself tells of addresses and ports; once it is quiet, only we could speak.
-    eventually("an agent's restart writes nothing", lambda: h1.inside.run(again()) == ((), b""))
+    until(lambda: h1.inside.run(again()) == ((), b""), "an agent's restart writes nothing")
     assert h1.inside.run(h1.overlay.apply([lab.wanted("h1")])).rules == ()
 
 
@@ -116,7 +118,7 @@ def test_a_bridge_made_anew_is_noticed_and_joined(lab: Lab) -> None:
                 applied = await h1.overlay.apply([lab.wanted("h1")])
                 if remade.done() and not applied.waiting:
                     break
-            await watching.aclose()  # type: ignore[attr-defined]
+            await watching.aclose()
 
     def remake() -> None:
         ip("-n", h1.namespace, "link", "del", BRIDGE)
@@ -124,12 +126,12 @@ def test_a_bridge_made_anew_is_noticed_and_joined(lab: Lab) -> None:
         ip("-n", h1.namespace, "link", "set", "v600101", "master", BRIDGE)
 
     h1.inside.run(heal())
-    eventually("containers reach each other again", lambda: lab.ping(C1, C2))
+    until(lambda: lab.ping(C1, C2), "containers reach each other again")
 
 
 def test_without_its_bridge_a_network_waits_and_others_go_on(lab: Lab) -> None:
     h1 = lab.hosts["h1"]
-    other = WantedNetwork(network="net-2", bridge="pdkabsent", vni=9, mtu=MTU, local_address=h1.address)
+    other = WantedNetwork(network=NetworkId("net-2"), bridge="pdkabsent", vni=9, mtu=MTU, local_address=h1.address)
     applied = h1.inside.run(h1.overlay.apply([other, lab.wanted("h1")]))
     assert (applied.waiting, applied.rules) == (("net-2",), ())
 
@@ -138,8 +140,8 @@ def test_a_vni_taken_by_a_stranger_is_told_and_others_go_on(lab: Lab) -> None:
     h1 = lab.hosts["h1"]
     h1.run("ip", "link", "add", "stranger", "type", "vxlan", "id", "9", "dstport", "4789", "local", h1.address)
     h1.run("ip", "link", "add", "pdktest1", "type", "bridge")
-    taken = WantedNetwork(network="net-2", bridge="pdktest1", vni=9, mtu=MTU, local_address=h1.address)
-    free = WantedNetwork(network="net-3", bridge="pdktest1", vni=10, mtu=MTU, local_address=h1.address)
+    taken = WantedNetwork(network=NetworkId("net-2"), bridge="pdktest1", vni=9, mtu=MTU, local_address=h1.address)
+    free = WantedNetwork(network=NetworkId("net-3"), bridge="pdktest1", vni=10, mtu=MTU, local_address=h1.address)
     applied = h1.inside.run(h1.overlay.apply([taken, free, lab.wanted("h1")]))
     assert list(applied.problems) == ["pdkv9"]
     assert "VNI 9" in applied.problems["pdkv9"]
@@ -175,7 +177,7 @@ def test_a_link_that_is_cut_and_healed_works_again_by_itself(lab: Lab) -> None:
     ip("-n", f"{lab.prefix}-lan", "link", "set", "h2", "down")
     assert not lab.ping(C1, C2)
     ip("-n", f"{lab.prefix}-lan", "link", "set", "h2", "up")
-    eventually("traffic after the link healed", lambda: lab.ping(C1, C2))
+    until(lambda: lab.ping(C1, C2), "traffic after the link healed")
     for name, host in lab.hosts.items():
         assert apply(host, lab.wanted(name)) == ()
 

@@ -11,7 +11,7 @@ import errno
 import os
 import socket
 import struct
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -79,7 +79,7 @@ class Overlay:
         async with asyncio.timeout(APPLY_TIMEOUT_S):
             return await asyncio.get_running_loop().run_in_executor(self._thread, self._observe)
 
-    async def changes(self) -> AsyncIterator[None]:
+    async def changes(self) -> AsyncGenerator[None, None]:
         """Yields after a bridge or port of ours came, went or was altered, by whomever: then call `apply`.
 
         Bursts become one. An engine that restarts may make its bridges anew, which throws our ports out of them.
@@ -327,7 +327,7 @@ def _observed_port(link: _Link, names: Mapping[int, str], tables: _Tables) -> Ob
     )
 
 
-async def _link_changes() -> AsyncIterator[None]:
+async def _link_changes() -> AsyncGenerator[None, None]:
     """Watches link messages; those that only repeat what is known (counters, carrier) are not worth a yield."""
     loop = asyncio.get_running_loop()
     wake = asyncio.Event()

@@ -19,8 +19,10 @@ from paddock.drivers.forwarder import Forwarder
 from paddock.drivers.names import NamedContainer, NamedNetwork, NameRecords, Names
 from paddock.drivers.resolv_conf import Resolvers
 from paddock.model.assignment import NameAssignment
+from paddock.model.objects import NetworkId
 from paddock.world.world import machine_world
 
+FRONT, BACK = NetworkId("front"), NetworkId("back")
 GATEWAY = "127.84.0.1"
 ASKER = "127.84.0.7"
 STRANGER = "127.84.0.99"
@@ -45,17 +47,17 @@ def free_port() -> int:
 def records(*names: NameAssignment) -> NameRecords:
     return NameRecords(
         networks=(
-            NamedNetwork(network="front", gateway=GATEWAY, subnet="127.84.0.0/24"),
-            NamedNetwork(network="back", gateway="127.84.1.1", subnet="127.84.1.0/24"),
+            NamedNetwork(network=FRONT, gateway=GATEWAY, subnet="127.84.0.0/24"),
+            NamedNetwork(network=BACK, gateway="127.84.1.1", subnet="127.84.1.0/24"),
         ),
         names=names,
-        containers=(NamedContainer(addresses={"front": ASKER, "back": "127.84.1.7"}, links={"cache": "redis"}),),
+        containers=(NamedContainer(addresses={FRONT: ASKER, BACK: "127.84.1.7"}, links={"cache": "redis"}),),
     )
 
 
-WEB = NameAssignment(network="front", name="web", addresses=("127.84.0.21", "127.84.0.22", "127.84.0.23"))
-REDIS = NameAssignment(network="back", name="redis", addresses=("127.84.1.30",))
-MANY = NameAssignment(network="front", name="many", addresses=tuple(f"127.84.0.{one}" for one in range(20, 120)))
+WEB = NameAssignment(network=FRONT, name="web", addresses=("127.84.0.21", "127.84.0.22", "127.84.0.23"))
+REDIS = NameAssignment(network=BACK, name="redis", addresses=("127.84.1.30",))
+MANY = NameAssignment(network=FRONT, name="many", addresses=tuple(f"127.84.0.{one}" for one in range(20, 120)))
 
 
 class Answer:
@@ -151,10 +153,10 @@ def test_a_change_is_answered_at_once() -> None:
     async def body() -> None:
         async with serving(records(WEB)) as (names, client):
             assert len((await client.look_up("web")).addresses) == 3
-            fewer = NameAssignment(network="front", name="web", addresses=("127.84.0.21",))
+            fewer = NameAssignment(network=FRONT, name="web", addresses=("127.84.0.21",))
             await names.update(records(fewer))
             assert (await client.look_up("web")).addresses == ["127.84.0.21"]
-            await names.update(records(NameAssignment(network="front", name="web", addresses=())))
+            await names.update(records(NameAssignment(network=FRONT, name="web", addresses=())))
             empty = await client.look_up("web")
             assert (empty.code, empty.addresses) == (NOERROR, [])
 
@@ -203,8 +205,8 @@ def test_an_address_that_is_not_there_yet_is_listened_on_and_one_taken_is_told()
         async with serving(records(WEB)) as (names, client):
             with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as other:
                 other.bind(("127.84.2.1", client.port))
-                taken = NamedNetwork(network="third", gateway="127.84.2.1", subnet="127.84.2.0/24")
-                later = NamedNetwork(network="fourth", gateway="198.51.100.77", subnet="198.51.100.0/24")
+                taken = NamedNetwork(network=NetworkId("third"), gateway="127.84.2.1", subnet="127.84.2.0/24")
+                later = NamedNetwork(network=NetworkId("fourth"), gateway="198.51.100.77", subnet="198.51.100.0/24")
                 first = records(WEB)
                 more = NameRecords(networks=(*first.networks, taken, later), names=first.names)
                 problems = await names.update(more)
@@ -351,7 +353,7 @@ def test_ten_thousand_names_are_taken_in_without_holding_up_answers() -> None:
     async def body() -> None:
         async with serving(records(WEB)) as (names, client):
             many = [
-                NameAssignment(network="front", name=f"n{one}", addresses=(f"127.84.{one >> 8}.{one & 255}",))
+                NameAssignment(network=FRONT, name=f"n{one}", addresses=(f"127.84.{one >> 8}.{one & 255}",))
                 for one in range(10_000)
             ]
             await names.update(records(WEB, *many))

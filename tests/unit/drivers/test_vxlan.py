@@ -18,6 +18,7 @@ from paddock.drivers.vxlan import (
     difference,
     without_bridge,
 )
+from paddock.model.objects import NetworkId
 
 TUNNEL = Tunnel(vni=42, local_address="10.77.0.11", destination_port=4789)
 PORT = "pdkv2a"
@@ -27,7 +28,7 @@ MAC = "02:42:0a:5a:00:07"
 
 def network(*peers: Peer, mtu: int = 1450, bridge_mac: str = "") -> WantedNetwork:
     return WantedNetwork(
-        network="net-1",
+        network=NetworkId("net-1"),
         bridge="pdk1",
         vni=42,
         mtu=mtu,

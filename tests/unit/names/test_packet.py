@@ -54,7 +54,7 @@ def test_bad_questions_get_their_code(case: str) -> None:
     assert read.problem == code
     refusal = packet.pack_refusal(read, code)
     assert refusal[1] & 0xF == code & 0xF
-    assert (packet.BADVERS == code) == (refusal[-6:-5] == b"\1" and len(refusal) > 15)
+    assert (code == packet.BADVERS) == (refusal[-6:-5] == b"\1" and len(refusal) > 15)
 
 
 def test_answers_and_stubs_of_messages_are_left_unanswered() -> None:

@@ -6,16 +6,19 @@ from paddock.core.names.packet import AAAA, ANY, NOERROR, NXDOMAIN, PTR, REFUSED
 from paddock.core.names.records import NamedContainer, NamedNetwork, NameRecords
 from paddock.core.names.zone import Answer, Asker, Zone, asker_of
 from paddock.model.assignment import NameAssignment
+from paddock.model.objects import NetworkId
+
+FRONT_NET, BACK_NET = NetworkId("front"), NetworkId("back")
 
 
 def name(network: str, text: str, *addresses: str, reverse: bool = False) -> NameAssignment:
-    return NameAssignment(network=network, name=text, addresses=addresses, reverse=reverse)
+    return NameAssignment(network=NetworkId(network), name=text, addresses=addresses, reverse=reverse)
 
 
 RECORDS = NameRecords(
     networks=(
-        NamedNetwork(network="front", gateway="10.90.0.1", subnet="10.90.0.0/24"),
-        NamedNetwork(network="back", gateway="10.91.0.1", subnet="10.91.0.0/24", internal=True),
+        NamedNetwork(network=FRONT_NET, gateway="10.90.0.1", subnet="10.90.0.0/24"),
+        NamedNetwork(network=BACK_NET, gateway="10.91.0.1", subnet="10.91.0.0/24", internal=True),
     ),
     names=(
         name("front", "Web", "10.90.0.7", "10.90.0.8"),
@@ -28,9 +31,9 @@ RECORDS = NameRecords(
         name("elsewhere", "ghost", "10.99.0.1"),
     ),
 )
-FRONT = Asker(networks=("front",))
-BACK = Asker(networks=("back",))
-BOTH = Asker(networks=("front", "back"), links=(("database", "db"),))
+FRONT = Asker(networks=(FRONT_NET,))
+BACK = Asker(networks=(BACK_NET,))
+BOTH = Asker(networks=(FRONT_NET, BACK_NET), links=(("database", "db"),))
 
 
 def found(*records: bytes) -> Answer:
@@ -79,8 +82,8 @@ def test_other_classes_are_refused() -> None:
 
 
 def test_an_asker_is_its_networks_and_links_in_order() -> None:
-    container = NamedContainer(addresses={"back": "10.91.0.9", "front": "10.90.0.9"}, links={"Z": "web", "a": "DB"})
-    assert asker_of(container) == Asker(networks=("back", "front"), links=(("a", "db"), ("z", "web")))
+    container = NamedContainer(addresses={BACK_NET: "10.91.0.9", FRONT_NET: "10.90.0.9"}, links={"Z": "web", "a": "DB"})
+    assert asker_of(container) == Asker(networks=(BACK_NET, FRONT_NET), links=(("a", "db"), ("z", "web")))
 
 
 def test_only_networks_that_mean_something_else_are_changed() -> None:

@@ -12,7 +12,8 @@ from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from engines.network_lab import LabHost, command, eventually
+from network_lab import LabHost, command
+from waiting import until
 
 IMAGE = "network-test:1"
 START_S = 60.0
@@ -40,7 +41,7 @@ class Engine:
             self._process = subprocess.Popen(
                 words, stdout=log, stderr=log, stdin=subprocess.DEVNULL, env=_environment()
             )
-        eventually(f"{self.host.name}'s engine answers", self._answers, START_S)
+        until(self._answers, f"{self.host.name}'s engine answers", START_S)
 
     def stop(self) -> None:
         if self._process is not None:

@@ -6,14 +6,14 @@ import asyncio
 import os
 import subprocess
 import threading
-import time
-from collections.abc import Callable, Coroutine
+from collections.abc import Coroutine
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from pyroute2 import netns
 
 from paddock.drivers.network import Overlay, Peer, WantedNetwork
+from paddock.model.objects import NetworkId
 
 T = TypeVar("T")
 DEADLINE_S = 20.0
@@ -29,13 +29,6 @@ def command(*words: str) -> str:
     done = subprocess.run(words, capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == 0, f"{' '.join(words)}: {done.stdout}{done.stderr}"
     return done.stdout
-
-
-def eventually(what: str, true: Callable[[], bool], deadline_s: float = DEADLINE_S) -> None:
-    """Asks again until it holds; what is asked waits by itself (a ping, a query)."""
-    stop = time.monotonic() + deadline_s
-    while not true():
-        assert time.monotonic() < stop, f"not within {deadline_s:.0f} s: {what}"
 
 
 def mac_of(ipv4: str) -> str:
@@ -155,7 +148,7 @@ class Lab:
             peers += [(one.gateway, mac_of(one.gateway), one.address) for one in self.hosts.values()]
         here = self.hosts[host]
         return WantedNetwork(
-            network="net-1",
+            network=NetworkId("net-1"),
             bridge=bridge,
             vni=0x5A01,
             mtu=MTU,
