@@ -150,6 +150,9 @@ def test_containers_of_two_engines_reach_each_other_with_full_packets(cluster: C
     assert cluster.pings("h1", "shop-web-1", C3, FULL)
     assert cluster.pings("h2", "shop-db-1", C1, FULL)
     assert not cluster.pings("h1", "shop-web-1", C3, FULL + 1)
+    rules = cluster.lab.hosts["h1"].run("iptables", "-t", "nat", "-nvxL", "POSTROUTING").splitlines()
+    masquerading = [rule.split()[0] for rule in rules if "MASQUERADE" in rule and "10.96.0.0/16" in rule]
+    assert masquerading == ["0"], "a container on the other host must see the container's own address"
 
 
 def test_a_name_means_all_ready_containers_of_every_host(cluster: Cluster) -> None:

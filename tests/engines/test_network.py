@@ -47,6 +47,9 @@ def test_containers_on_two_hosts_reach_each_other_with_full_packets(lab: Lab) ->
     assert lab.ping(C1, C2, FULL)
     assert lab.ping(C2, C1, FULL)
     assert not lab.ping(C1, C2, FULL + 1)
+    for name in ("h1", "h2"):
+        names, numbers = (line.split() for line in lab.hosts[name].run("grep", "^Ip:", "/proc/net/snmp").splitlines())
+        assert dict(zip(names, numbers, strict=True))["FragCreates"] == "0", "the encapsulated packet must fit as well"
 
 
 def test_nothing_is_flooded(lab: Lab) -> None:
@@ -211,6 +214,19 @@ def test_thousands_of_peers_are_programmed_and_changed_quickly(lab: Lab) -> None
     assert lab.ping(C1, C2, FULL)
     rules = apply(h1, base)
     assert len([rule for rule in rules if isinstance(rule, Entry) and not rule.present]) == 9000
+
+
+def test_the_underlay_may_be_ipv6(lab: Lab) -> None:
+    """Its header is 20 bytes longer."""
+    for name, host in lab.hosts.items():
+        lab.hosts[name].address = f"FD00:66::0{name[1:]}"
+        host.run("ip", "addr", "add", host.address, "dev", "eth0", "nodad")
+        host.run("ip", "route", "add", "fd00:66::/64", "dev", "eth0")
+    for name, host in lab.hosts.items():
+        wanted = msgspec.structs.replace(lab.wanted(name), mtu=MTU - 20)
+        assert apply(host, wanted)
+        assert apply(host, wanted) == ()
+    assert lab.ping(C1, C2, FULL - 20)
 
 
 def test_every_refused_entry_is_told(lab: Lab) -> None:

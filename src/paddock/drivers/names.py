@@ -152,7 +152,7 @@ class Names:
             return
         answer = self._zone.look_up(view.asker, query)
         if answer is None:
-            self._forwarder.ask(data, query, reply, stream=stream)
+            self._forwarder.ask(data, query, reply, stream=stream, instead=view.asker.resolvers)
             return
         turns = _turns(query, answer, STREAM_BYTES if stream else query.udp_bytes)
         first = int(self._world.chance.uniform(0, len(turns))) % len(turns)

@@ -279,6 +279,18 @@ def test_other_names_are_asked_of_the_hosts_resolver_with_fresh_ids_and_ports() 
     forwarded(lambda data: [with_code(data, NXDOMAIN)])(body)
 
 
+def test_a_container_with_resolvers_of_its_own_has_those_asked() -> None:
+    async def body(names: Names, client: Client, resolvers: list[Upstream]) -> None:
+        first = records(WEB)
+        own = NamedContainer(addresses={FRONT: "127.84.0.8"}, resolvers=("127.84.200.2",))
+        await names.update(NameRecords(networks=first.networks, names=first.names, containers=(own,)))
+        assert (await client.look_up("example.org", "127.84.0.8")).code == NXDOMAIN
+        assert len((await client.look_up("web", "127.84.0.8")).addresses) == 3
+        assert [len(one.asked) for one in resolvers] == [0, 1]
+
+    forwarded(lambda data: [], lambda data: [with_code(data, NXDOMAIN)])(body)
+
+
 def test_forged_answers_are_passed_over() -> None:
     def forge(data: bytes) -> list[bytes]:
         wrong_id = bytes([data[0] ^ 1]) + with_code(data, NOERROR)[1:]
