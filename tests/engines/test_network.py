@@ -116,6 +116,7 @@ def test_a_bridge_made_anew_is_noticed_and_joined(lab: Lab) -> None:
         """What an agent does: apply whenever something changed, until the bridge is back and nothing is left to do."""
         async with asyncio.timeout(DEADLINE_S):
             watching = h1.overlay.changes()
+            await anext(watching)
             remade = asyncio.get_running_loop().run_in_executor(None, remake)
             async for _ in watching:
                 applied = await h1.overlay.apply([lab.wanted("h1")])

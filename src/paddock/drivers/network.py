@@ -80,9 +80,11 @@ class Overlay:
             return await asyncio.get_running_loop().run_in_executor(self._thread, self._observe)
 
     async def changes(self) -> AsyncGenerator[None, None]:
-        """Yields after a bridge or port of ours came, went or was altered, by whomever: then call `apply`.
+        """Yields once it is listening, and after a bridge or port of ours came, went or was altered, by whomever: then
+        call `apply`. Bursts become one.
 
-        Bursts become one. An engine that restarts may make its bridges anew, which throws our ports out of them.
+        An engine that restarts may make its bridges anew, which throws our ports out of them. Entries of a table that
+        somebody removes are not noticed here: an `apply` once a minute finds them.
         """
         async for _ in _link_changes():
             yield
@@ -340,6 +342,7 @@ async def _link_changes() -> AsyncGenerator[None, None]:
     try:
         listener.bind((0, rtnetlink.GROUP_LINK))
         loop.add_reader(listener.fileno(), _hear, listener, known, wake)
+        yield
         while True:
             await wake.wait()
             await asyncio.sleep(SETTLE_S)
