@@ -11,6 +11,7 @@ from paddock.cli.command import REQUIRED, App, Argument, Option
 from paddock.cli.output import say
 
 if TYPE_CHECKING:
+    from paddock.playground.cluster import Cluster
     from paddock.playground.playground import Playground
     from paddock.playground.state import Status
 
@@ -40,29 +41,26 @@ def opened(root: Path | None) -> Playground:
     return Playground(root or DEFAULT_ROOT, tell=lambda sentence: say(f"warning: {sentence}"))
 
 
+def cluster(root: Path | None) -> Cluster:
+    from paddock.playground.cluster import Cluster
+
+    return Cluster(opened(root), tell=say)
+
+
 @app.command()
 def up(
-    hosts: int = Option(3, "--hosts", help="At least so many."),
+    hosts: int = Option(3, "--hosts", metavar="NUMBER", help="At least so many."),
     root: Path | None = ROOT,
     as_json: bool = AS_JSON,
 ) -> None:
     """Start hosts, a server on this machine, and an agent in each host; point commands at it."""
-    from paddock.main.cluster import start_cluster
-
-    ground = opened(root)
-    ground.up(hosts)
-    start_cluster(ground)
-    _show(ground.status(), as_json=as_json)
+    _show(cluster(root).up(hosts), as_json=as_json)
 
 
 @app.command()
 def down(root: Path | None = ROOT) -> None:
     """Stop everything and remove it: no process, namespace, mount, bridge or rule is left."""
-    from paddock.main.cluster import forget_cluster
-
-    ground = opened(root)
-    forget_cluster(ground)
-    ground.down()
+    cluster(root).down()
     say("the playground is gone")
 
 
@@ -84,12 +82,7 @@ def _show(status: Status, *, as_json: bool) -> None:
 @app.command()
 def add(root: Path | None = ROOT) -> None:
     """Start one host more, and join it."""
-    from paddock.main.cluster import start_cluster
-
-    ground = opened(root)
-    name = ground.add()
-    start_cluster(ground)
-    print(name)
+    print(cluster(root).add())
 
 
 @app.command()

@@ -90,13 +90,11 @@ def test_config_prints_the_model(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_every_problem_is_told_with_its_line(capsys: pytest.CaptureFixture[str]) -> None:
-    Path("compose.yaml").write_text(
-        "services:\n  web:\n    image: busybox\n    volumes: ['./data:/data']\n    isolation: hyperv\n"
-    )
+    Path("compose.yaml").write_text(f"{COMPOSE}    volumes: ['./data:/data']\n    isolation: hyperv\n")
     assert command("up", "-d") == 2
     told = capsys.readouterr().err
-    assert "compose.yaml:4: services.web.volumes[0]: './data' is a path of the machine you are on" in told
-    assert "compose.yaml:5: services.web.isolation: 'hyperv' is for Windows containers" in told
+    assert "compose.yaml:5: services.web.volumes[0]: './data' is a path of the machine you are on" in told
+    assert "compose.yaml:6: services.web.isolation: 'hyperv' is for Windows containers" in told
 
 
 def test_closed_pipe_is_no_traceback() -> None:

@@ -150,7 +150,7 @@ APPLIED = Applied(
 
 EVENTS = (
     EventView(
-        version=7, at_s=NOW + 0.25, action="change", kind="container", id="u", name="shop-api-1", reason="h1 reports it",
+        version=7, at_s=NOW + 0.25, action="change", kind="container", id="u", name="shop-api-1", reason="h1 says so",
         stack="shop", service="api", host="host-1", state="running",
     ),
     EventView(version=8, at_s=NOW + 1, action="remove", kind="network", id="n", name="shop_default", reason=""),
