@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import aclosing
 from typing import TYPE_CHECKING, NamedTuple
 
 from paddock.cli.drawing import Drawing, drawing
@@ -72,11 +73,12 @@ async def _listen(client: Client, goal: Goal, moved: asyncio.Event, show: Callab
     since: int | None = goal.version or None
     while True:
         try:
-            async for event in client.events(since=since, follow=True):
-                since = event.version
-                if event.stack == goal.stack and (not goal.services or event.service in goal.services):
-                    show(event)
-                    moved.set()
+            async with aclosing(client.events(since=since, follow=True)) as events:
+                async for event in events:
+                    since = event.version
+                    if event.stack == goal.stack and (not goal.services or event.service in goal.services):
+                        show(event)
+                        moved.set()
         except TooOld:
             since = None
         except Transient:

@@ -210,7 +210,8 @@ class Connections:
                         raise error_of(response.status_code, await connection.body())
             yield self._pieces(connection)
         finally:
-            connection.writer.close()
+            # Given up half-way: there is nobody left to wait for a polite end.
+            connection.writer.transport.abort()
 
     async def _pieces(self, connection: _Connection) -> AsyncIterator[bytes]:
         while True:
