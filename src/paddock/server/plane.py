@@ -38,7 +38,7 @@ class ControlPlane:
         """Makes the default environment and the first admin key where there is none. -> the key, to be shown once."""
 
         def decide(snapshot: Snapshot) -> Decision[str | None]:
-            if snapshot.table(Environment) or snapshot.table(ApiKey):
+            if len(snapshot.table(Environment)) or len(snapshot.table(ApiKey)):
                 return (), None
             environment = Environment(
                 id=self.world.new_id("env"), name=DEFAULT_ENVIRONMENT, created_at_s=self.world.now_s()

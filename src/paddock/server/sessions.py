@@ -269,7 +269,7 @@ class Sessions:
     async def _follow(self) -> None:
         before, commits = self._store.snapshot_and_watch()
         async for commit in commits:
-            after = before.with_changes(commit.changes, commit.version)
+            after = self._store.durable()
             for host in hosts_concerned(commit.changes, before, after):
                 session = self.live.get(host)
                 if session is not None:

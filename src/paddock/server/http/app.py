@@ -18,8 +18,8 @@ from paddock.model.objects import Environment
 from paddock.server.auth import Caller, environment_for
 from paddock.server.http import containers, events, hosts, server, stacks
 from paddock.server.http.answers import exception_handlers
-from paddock.server.http.gate import CALLER, Gate
 from paddock.server.http.api import Api
+from paddock.server.http.gate import CALLER, Gate
 
 MOST_REQUEST_BYTES = 16 * 2**20
 

@@ -13,10 +13,10 @@ from litestar.response import Stream
 
 from paddock.core.stacks import remove_container
 from paddock.model.errors import NotFound, PaddockError
-from paddock.model.objects import Environment, StackId, Unit
+from paddock.model.objects import Environment, ServiceId, StackId, Unit
 from paddock.model.snapshot import Snapshot
 from paddock.server.committing import Decision
-from paddock.server.containers import LogsAsked, Located, find_container, locate
+from paddock.server.containers import Located, LogsAsked, find_container, locate
 from paddock.server.exec_session import ExecSession
 from paddock.server.http.answers import NDJSON, answer_of, lines
 from paddock.server.http.api import Api
@@ -44,11 +44,11 @@ def _units(snapshot: Snapshot, environment: Environment, stack: str, service: st
     if service:
         stack_name, _, name = service.partition("/") if "/" in service else (stack, "", service)
         found = service_named(snapshot, environment, stack_name, name)
-        return snapshot.units_of_service(found.id)
+        return snapshot.units_of_service(ServiceId(found.id))
     if stack:
         wanted = stack_named(snapshot, environment, stack)
         services = snapshot.services_of_stack(StackId(wanted.id))
-        return [unit for one in services for unit in snapshot.units_of_service(one.id)]
+        return [unit for one in services for unit in snapshot.units_of_service(ServiceId(one.id))]
     return snapshot.in_environment(Unit, environment.id)
 
 
@@ -120,8 +120,8 @@ async def execute(socket: WebSocket[Any, Any, Any], api: Api, environment: Envir
         event = await socket.receive()
         if event["type"] == "websocket.disconnect":
             return None
-        text = event.get("text")
-        return text if text is not None else event.get("bytes") or b""
+        text, data = event.get("text"), event.get("bytes")
+        return text if isinstance(text, str) else data if isinstance(data, bytes) else b""
 
     async def send(message: bytes | str) -> None:
         try:

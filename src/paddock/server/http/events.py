@@ -52,12 +52,12 @@ async def _events(api: Api, environment: Environment, since: int, *, follow: boo
     if not follow:
         until = api.snapshot.version
         while since < until:
-            commits = await api.store.history(since, 256)
-            if not commits:
+            kept = await api.store.history(since, 256)
+            if not kept:
                 return
-            for commit in commits:
-                since = commit.version
-                for event in events_of(commit, environment.id):
+            for one in kept:
+                since = one.version
+                for event in events_of(one, environment.id):
                     yield event
         return
     commits = api.store.watch(since)

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import msgspec
-from litestar import delete, get, patch, post
+from litestar import get, patch, post
 
-from paddock.core.stacks import activate, drain, override_breaker, remove_host
+from paddock.core.stacks import activate, drain
 from paddock.model.objects import Environment, Host
 from paddock.model.snapshot import Snapshot
 from paddock.server import environments
 from paddock.server.committing import Decision
 from paddock.server.http.api import Api
-from paddock.server.views import environment_view, host_view
-from paddock.wire.api import DrainAnswer, EnvironmentView, HostPatch, HostView
+from paddock.server.views import host_view
+from paddock.wire.api import DrainAnswer, HostPatch, HostView
 
 BELOW = "/v1/environments/{environment_name:str}"
 
@@ -54,3 +54,6 @@ async def activate_host(api: Api, environment: Environment, name: str) -> HostVi
 
     await api.decide(decide)
     return host_view(api.snapshot, environments.host_named(api.snapshot, environment, name))
+
+
+ROUTES = [list_hosts, get_host, patch_host, drain_host, activate_host]
