@@ -55,7 +55,7 @@ class ControlPlane:
         """Until cancelled, or the store is broken."""
         await self.presence.forgive()
         async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(self.sessions.follow())
+            tasks.create_task(self.sessions.dispatch.run())
             tasks.create_task(self.sessions.reports.run())
             tasks.create_task(self.presence.run())
             tasks.create_task(self.convergence.run())
