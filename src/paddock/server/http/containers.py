@@ -8,10 +8,9 @@ from typing import Any
 import msgspec
 from litestar import WebSocket, delete, get, websocket
 from litestar.exceptions import WebSocketDisconnect
-from litestar.params import Parameter
 from litestar.response import Stream
 
-from paddock.core.stacks import remove_container
+from paddock.core.commands import remove_container
 from paddock.model.errors import NotFound, PaddockError
 from paddock.model.objects import Environment, ServiceId, StackId, Unit
 from paddock.model.snapshot import Snapshot
@@ -32,11 +31,11 @@ async def list_containers(
     api: Api,
     environment: Environment,
     stack: str = "",
-    of_service: str = Parameter(default="", query="service", description="`name` with `stack`, else `stack/name`."),
+    service: str = "",
     all: bool = False,
 ) -> list[ContainerView]:
-    """`all`: finished ones too."""
-    units = _units(api.snapshot, environment, stack, of_service)
+    """`service`: its name with `stack`, else `stack/name`. `all`: finished ones too."""
+    units = _units(api.snapshot, environment, stack, service)
     return container_views(api.snapshot, units, finished=all)
 
 
@@ -68,7 +67,7 @@ async def delete_container(api: Api, environment: Environment, name: str) -> Acc
         found = find_container(snapshot, environment.id, name)
         if found is None:
             raise NotFound(f"there is no container {name!r} in environment {environment.name}")
-        return remove_container(snapshot, found[0], api.world.now_s()), None
+        return remove_container(found[0]), None
 
     _, version = await api.decide(decide)
     return Accepted(version=version)

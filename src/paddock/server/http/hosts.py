@@ -11,6 +11,7 @@ from paddock.model.snapshot import Snapshot
 from paddock.server import environments
 from paddock.server.committing import Decision
 from paddock.server.http.api import Api
+from paddock.server.planning import drain_answer
 from paddock.server.views import host_view
 from paddock.wire.api import DrainAnswer, HostPatch, HostView
 
@@ -38,22 +39,45 @@ async def patch_host(api: Api, environment: Environment, name: str, data: HostPa
     return host_view(api.snapshot, environments.host_named(api.snapshot, environment, name))
 
 
-@post(f"{BELOW}/hosts/{{name:str}}/drain", tags=["hosts"])
+@post(f"{BELOW}/hosts/{{name:str}}/drain", status_code=200, tags=["hosts"])
 async def drain_host(api: Api, environment: Environment, name: str) -> DrainAnswer:
+    """`staying` names what cannot leave, and why."""
+
     def decide(snapshot: Snapshot) -> Decision[DrainAnswer]:
-        return drain(snapshot, environments.host_named(snapshot, environment, name), api.world.now_s())
+        host = environments.host_named(snapshot, environment, name)
+        wish = commands.drain(host)
+        return wish, drain_answer(snapshot, host, wish, api.world.now_s())
 
     answer, version = await api.decide(decide)
     return msgspec.structs.replace(answer, version=version)
 
 
-@post(f"{BELOW}/hosts/{{name:str}}/activate", tags=["hosts"])
+@post(f"{BELOW}/hosts/{{name:str}}/activate", status_code=200, tags=["hosts"])
 async def activate_host(api: Api, environment: Environment, name: str) -> HostView:
     def decide(snapshot: Snapshot) -> Decision[None]:
-        return activate(snapshot, environments.host_named(snapshot, environment, name)), None
+        return commands.activate(environments.host_named(snapshot, environment, name)), None
 
     await api.decide(decide)
     return host_view(api.snapshot, environments.host_named(api.snapshot, environment, name))
 
 
-ROUTES = [list_hosts, get_host, patch_host, drain_host, activate_host]
+@delete(f"{BELOW}/hosts/{{name:str}}", status_code=200, tags=["hosts"])
+async def remove_host(api: Api, environment: Environment, name: str, force: bool = False) -> Accepted:
+    def decide(snapshot: Snapshot) -> Decision[None]:
+        host = environments.host_named(snapshot, environment, name)
+        return commands.remove_host(snapshot, host, force=force), None
+
+    _, version = await api.decide(decide)
+    return Accepted(version=version)
+
+
+@post(f"{BELOW}/breaker/override", status_code=200, tags=["hosts"])
+async def override_breaker(api: Api, environment: Environment) -> EnvironmentView:
+    def decide(snapshot: Snapshot) -> Decision[None]:
+        return commands.override_breaker(snapshot.get(Environment, environment.id) or environment), None
+
+    await api.decide(decide)
+    return environment_view(api.snapshot, api.snapshot.get(Environment, environment.id) or environment)
+
+
+ROUTES = [list_hosts, get_host, patch_host, drain_host, activate_host, remove_host, override_breaker]
