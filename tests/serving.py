@@ -45,10 +45,12 @@ def config_in(directory: Path) -> ServerConfig:
 async def running_server(config: ServerConfig) -> AsyncIterator[Running]:
     ready: asyncio.Future[Running] = asyncio.get_running_loop().create_future()
     serving = asyncio.create_task(serve(config, machine_world(), ready.set_result))
-    await asyncio.wait([serving, ready], return_when=asyncio.FIRST_COMPLETED)
-    if not ready.done():
+    serving.add_done_callback(lambda _: ready.done() or ready.cancel())
+    try:
+        running = await ready
+    except asyncio.CancelledError:
         serving.result()
-    running = ready.result()
+        raise
     try:
         yield running
     finally:
@@ -173,7 +175,8 @@ class PlayedAgent:
 
     async def heard(self) -> FromServer:
         async with asyncio.timeout(DEADLINE_S):
-            return decode_from_server(await self.channel.receive())
+            message: FromServer = decode_from_server(await self.channel.receive())
+            return message
 
     async def hears(self, kind: type[M], where: Callable[[M], bool] = lambda _: True) -> M:
         """The next message of the kind (and that `where` holds for); others are passed over."""

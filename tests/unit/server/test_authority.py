@@ -61,7 +61,9 @@ def test_a_host_gets_the_name_we_choose(tmp_path: Path) -> None:
     )
 
 
-@pytest.mark.parametrize("csr", ["", "no", "-----BEGIN CERTIFICATE REQUEST-----\nAAAA\n-----END CERTIFICATE REQUEST-----"])
+@pytest.mark.parametrize(
+    "csr", ["", "no", "-----BEGIN CERTIFICATE REQUEST-----\nAAAA\n-----END CERTIFICATE REQUEST-----"]
+)
 def test_what_is_no_request_is_refused(tmp_path: Path, csr: str) -> None:
     with pytest.raises(UserError, match="csr"):
         Authority.open(tmp_path, NOW_S).sign_host(csr, "host-1", NOW_S)
@@ -85,7 +87,9 @@ def test_a_sealed_secret_opens_only_as_itself(tmp_path: Path) -> None:
     sealed = sealer.seal("env-1", "secret", b"swordfish")
     assert b"swordfish" not in sealed.content
     assert sealer.seal("env-1", "secret", b"swordfish").content != sealed.content
-    assert sealer.seal("env-1", "secret", b"swordfish").digest == sealed.digest != hashlib.sha256(b"swordfish").hexdigest()
+    assert (
+        sealer.seal("env-1", "secret", b"swordfish").digest == sealed.digest != hashlib.sha256(b"swordfish").hexdigest()
+    )
     file = File(
         id="file-1", environment="env-1", name="password", purpose="secret", sealed=sealed.content, digest=sealed.digest
     )

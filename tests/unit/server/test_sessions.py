@@ -188,7 +188,8 @@ def test_after_a_restart_hosts_have_a_fresh_grace(tmp_path: Path) -> None:
             assert world.now_s() - started_s >= SILENT_AFTER_S
             assert host_of(plane, host).since_s >= started_s
         async with running_plane(tmp_path, world) as plane:
-            assert host_of(plane, host).since_s >= world.now_s() - 0.2
+            opened_s = world.now_s()
+            await until_async(lambda: host_of(plane, host).since_s >= opened_s, "forgiven", within_s=1.0)
 
     run(main())
 
@@ -206,7 +207,8 @@ def test_the_server_beats_when_it_has_nothing_to_say(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "message", [b"", b"{", b'{"type":"report","sess', b"\xff\xfe", b"[]", b'{"type":"nonsense"}', b'{"type":"heartbeat"']
+    "message",
+    [b"", b"{", b'{"type":"report","sess', b"\xff\xfe", b"[]", b'{"type":"nonsense"}', b'{"type":"heartbeat"'],
 )
 def test_a_message_that_cannot_be_read_ends_the_session_and_nothing_else(tmp_path: Path, message: bytes) -> None:
     async def scene(plane: ControlPlane) -> None:

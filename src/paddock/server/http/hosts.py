@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import msgspec
-from litestar import get, patch, post
+from litestar import delete, get, patch, post
 
-from paddock.core.stacks import activate, drain
+from paddock.core import commands
 from paddock.model.objects import Environment, Host
 from paddock.model.snapshot import Snapshot
 from paddock.server import environments
 from paddock.server.committing import Decision
 from paddock.server.http.api import Api
 from paddock.server.planning import drain_answer
-from paddock.server.views import host_view
-from paddock.wire.api import DrainAnswer, HostPatch, HostView
+from paddock.server.views import environment_view, host_view
+from paddock.wire.api import Accepted, DrainAnswer, EnvironmentView, HostPatch, HostView
 
 BELOW = "/v1/environments/{environment_name:str}"
 
