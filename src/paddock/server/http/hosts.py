@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import msgspec
 from litestar import delete, get, patch, post
+from litestar.params import FromPath, FromQuery, JSONBody
 
 from paddock.core import commands
 from paddock.model.objects import Environment, Host
 from paddock.model.snapshot import Snapshot
 from paddock.server import environments
 from paddock.server.committing import Decision
-from paddock.server.http.api import Api
+from paddock.server.http.api import TheApi, TheEnvironment
 from paddock.server.planning import drain_answer
 from paddock.server.views import environment_view, host_view
 from paddock.wire.api import Accepted, DrainAnswer, EnvironmentView, HostPatch, HostView
@@ -19,19 +20,21 @@ BELOW = "/v1/environments/{environment_name:str}"
 
 
 @get(f"{BELOW}/hosts", tags=["hosts"])
-async def list_hosts(api: Api, environment: Environment) -> list[HostView]:
+async def list_hosts(api: TheApi, environment: TheEnvironment) -> list[HostView]:
     snapshot = api.snapshot
     hosts = snapshot.in_environment(Host, environment.id)
     return [host_view(snapshot, host) for host in sorted(hosts, key=lambda host: host.name)]
 
 
 @get(f"{BELOW}/hosts/{{name:str}}", tags=["hosts"])
-async def get_host(api: Api, environment: Environment, name: str) -> HostView:
+async def get_host(api: TheApi, environment: TheEnvironment, name: FromPath[str]) -> HostView:
     return host_view(api.snapshot, environments.host_named(api.snapshot, environment, name))
 
 
 @patch(f"{BELOW}/hosts/{{name:str}}", tags=["hosts"])
-async def patch_host(api: Api, environment: Environment, name: str, data: HostPatch) -> HostView:
+async def patch_host(
+    api: TheApi, environment: TheEnvironment, name: FromPath[str], data: JSONBody[HostPatch]
+) -> HostView:
     def decide(snapshot: Snapshot) -> Decision[str]:
         return environments.patch_host(snapshot, environments.host_named(snapshot, environment, name), data)
 
@@ -40,7 +43,7 @@ async def patch_host(api: Api, environment: Environment, name: str, data: HostPa
 
 
 @post(f"{BELOW}/hosts/{{name:str}}/drain", status_code=200, tags=["hosts"])
-async def drain_host(api: Api, environment: Environment, name: str) -> DrainAnswer:
+async def drain_host(api: TheApi, environment: TheEnvironment, name: FromPath[str]) -> DrainAnswer:
     """`staying` names what cannot leave, and why."""
 
     def decide(snapshot: Snapshot) -> Decision[DrainAnswer]:
@@ -53,7 +56,7 @@ async def drain_host(api: Api, environment: Environment, name: str) -> DrainAnsw
 
 
 @post(f"{BELOW}/hosts/{{name:str}}/activate", status_code=200, tags=["hosts"])
-async def activate_host(api: Api, environment: Environment, name: str) -> HostView:
+async def activate_host(api: TheApi, environment: TheEnvironment, name: FromPath[str]) -> HostView:
     def decide(snapshot: Snapshot) -> Decision[None]:
         return commands.activate(environments.host_named(snapshot, environment, name)), None
 
@@ -62,7 +65,9 @@ async def activate_host(api: Api, environment: Environment, name: str) -> HostVi
 
 
 @delete(f"{BELOW}/hosts/{{name:str}}", status_code=200, tags=["hosts"])
-async def remove_host(api: Api, environment: Environment, name: str, force: bool = False) -> Accepted:
+async def remove_host(
+    api: TheApi, environment: TheEnvironment, name: FromPath[str], force: FromQuery[bool] = False
+) -> Accepted:
     def decide(snapshot: Snapshot) -> Decision[None]:
         host = environments.host_named(snapshot, environment, name)
         return commands.remove_host(snapshot, host, force=force), None
@@ -72,7 +77,7 @@ async def remove_host(api: Api, environment: Environment, name: str, force: bool
 
 
 @post(f"{BELOW}/breaker/override", status_code=200, tags=["hosts"])
-async def override_breaker(api: Api, environment: Environment) -> EnvironmentView:
+async def override_breaker(api: TheApi, environment: TheEnvironment) -> EnvironmentView:
     def decide(snapshot: Snapshot) -> Decision[None]:
         return commands.override_breaker(snapshot.get(Environment, environment.id) or environment), None
 

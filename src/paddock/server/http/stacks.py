@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from litestar import delete, get, post, put
+from litestar.params import FromPath, FromQuery, JSONBody
 
 from paddock.core import commands
 from paddock.core.dry_run import dry_run as planned_changes
@@ -16,7 +17,7 @@ from paddock.model.snapshot import Snapshot
 from paddock.model.specs import StackSpec
 from paddock.server.committing import Decision
 from paddock.server.explaining import explain
-from paddock.server.http.api import Api
+from paddock.server.http.api import Api, TheApi, TheEnvironment
 from paddock.server.planning import planned
 from paddock.server.views import (
     network_views,
@@ -42,25 +43,25 @@ ONE_SERVICE = BELOW + "/services/{stack:str}/{name:str}"
 
 
 @get(f"{BELOW}/stacks", tags=["stacks"])
-async def list_stacks(api: Api, environment: Environment) -> list[StackView]:
+async def list_stacks(api: TheApi, environment: TheEnvironment) -> list[StackView]:
     snapshot = api.snapshot
     stacks = sorted(snapshot.in_environment(Stack, environment.id), key=lambda stack: stack.name)
     return [stack_view(snapshot, stack) for stack in stacks]
 
 
 @get(f"{BELOW}/stacks/{{name:str}}", tags=["stacks"])
-async def get_stack(api: Api, environment: Environment, name: str) -> StackView:
+async def get_stack(api: TheApi, environment: TheEnvironment, name: FromPath[str]) -> StackView:
     return stack_view(api.snapshot, stack_named(api.snapshot, environment, name))
 
 
 @put(f"{BELOW}/stacks/{{name:str}}", tags=["stacks"])
 async def put_stack(
-    api: Api,
-    environment: Environment,
-    name: str,
-    data: StackSpec,
-    dry_run: bool = False,
-    remove_orphans: bool = False,
+    api: TheApi,
+    environment: TheEnvironment,
+    name: FromPath[str],
+    data: JSONBody[StackSpec],
+    dry_run: FromQuery[bool] = False,
+    remove_orphans: FromQuery[bool] = False,
 ) -> Applied:
     """Creates the stack, or changes it to match."""
     if data.name != name:
@@ -78,7 +79,9 @@ async def put_stack(
 
 
 @delete(f"{BELOW}/stacks/{{name:str}}", status_code=200, tags=["stacks"])
-async def delete_stack(api: Api, environment: Environment, name: str, volumes: bool = False) -> Accepted:
+async def delete_stack(
+    api: TheApi, environment: TheEnvironment, name: FromPath[str], volumes: FromQuery[bool] = False
+) -> Accepted:
     return await _accepted(api, lambda snapshot: commands.remove_stack(snapshot, environment.id, name, volumes=volumes))
 
 
@@ -91,7 +94,7 @@ async def _accepted(api: Api, decide: Callable[[Snapshot], Sequence[Change]]) ->
 
 
 @get(f"{BELOW}/services", tags=["services"])
-async def list_services(api: Api, environment: Environment, stack: str = "") -> list[ServiceView]:
+async def list_services(api: TheApi, environment: TheEnvironment, stack: FromQuery[str] = "") -> list[ServiceView]:
     snapshot = api.snapshot
     wanted = stack_named(snapshot, environment, stack).id if stack else ""
     services = [one for one in snapshot.in_environment(Service, environment.id) if not wanted or one.stack == wanted]
@@ -99,12 +102,16 @@ async def list_services(api: Api, environment: Environment, stack: str = "") -> 
 
 
 @get(ONE_SERVICE, tags=["services"])
-async def get_service(api: Api, environment: Environment, stack: str, name: str) -> ServiceView:
+async def get_service(
+    api: TheApi, environment: TheEnvironment, stack: FromPath[str], name: FromPath[str]
+) -> ServiceView:
     return service_view(api.snapshot, service_named(api.snapshot, environment, stack, name))
 
 
 @post(f"{ONE_SERVICE}/scale", status_code=200, tags=["services"])
-async def scale(api: Api, environment: Environment, stack: str, name: str, data: ScaleRequest) -> Accepted:
+async def scale(
+    api: TheApi, environment: TheEnvironment, stack: FromPath[str], name: FromPath[str], data: JSONBody[ScaleRequest]
+) -> Accepted:
     if not 0 <= data.replicas <= MOST_REPLICAS:
         raise UserError(f"replicas must be between 0 and {MOST_REPLICAS}, not {data.replicas}")
 
@@ -133,52 +140,52 @@ async def _act(api: Api, environment: Environment, service: tuple[str, str], act
 
 
 @post(f"{ONE_SERVICE}/restart", status_code=200, tags=["services"])
-async def restart(api: Api, environment: Environment, stack: str, name: str) -> Accepted:
+async def restart(api: TheApi, environment: TheEnvironment, stack: FromPath[str], name: FromPath[str]) -> Accepted:
     return await _act(api, environment, (stack, name), "restart")
 
 
 @post(f"{ONE_SERVICE}/stop", status_code=200, tags=["services"])
-async def stop(api: Api, environment: Environment, stack: str, name: str) -> Accepted:
+async def stop(api: TheApi, environment: TheEnvironment, stack: FromPath[str], name: FromPath[str]) -> Accepted:
     return await _act(api, environment, (stack, name), "stop")
 
 
 @post(f"{ONE_SERVICE}/start", status_code=200, tags=["services"])
-async def start(api: Api, environment: Environment, stack: str, name: str) -> Accepted:
+async def start(api: TheApi, environment: TheEnvironment, stack: FromPath[str], name: FromPath[str]) -> Accepted:
     return await _act(api, environment, (stack, name), "start")
 
 
 @post(f"{ONE_SERVICE}/rollback", status_code=200, tags=["services"])
-async def rollback(api: Api, environment: Environment, stack: str, name: str) -> Accepted:
+async def rollback(api: TheApi, environment: TheEnvironment, stack: FromPath[str], name: FromPath[str]) -> Accepted:
     return await _act(api, environment, (stack, name), "rollback")
 
 
 @post(f"{ONE_SERVICE}/pause", status_code=200, tags=["services"])
-async def pause(api: Api, environment: Environment, stack: str, name: str) -> Accepted:
+async def pause(api: TheApi, environment: TheEnvironment, stack: FromPath[str], name: FromPath[str]) -> Accepted:
     return await _act(api, environment, (stack, name), "pause")
 
 
 @post(f"{ONE_SERVICE}/resume", status_code=200, tags=["services"])
-async def resume(api: Api, environment: Environment, stack: str, name: str) -> Accepted:
+async def resume(api: TheApi, environment: TheEnvironment, stack: FromPath[str], name: FromPath[str]) -> Accepted:
     return await _act(api, environment, (stack, name), "resume")
 
 
 @get(f"{BELOW}/networks", tags=["networks"])
-async def list_networks(api: Api, environment: Environment) -> list[NetworkView]:
+async def list_networks(api: TheApi, environment: TheEnvironment) -> list[NetworkView]:
     return network_views(api.snapshot, environment)
 
 
 @get(f"{BELOW}/volumes", tags=["volumes"])
-async def list_volumes(api: Api, environment: Environment) -> list[VolumeView]:
+async def list_volumes(api: TheApi, environment: TheEnvironment) -> list[VolumeView]:
     return volume_views(api.snapshot, environment)
 
 
 @delete(f"{BELOW}/volumes/{{name:str}}", status_code=200, tags=["volumes"])
-async def delete_volume(api: Api, environment: Environment, name: str) -> Accepted:
+async def delete_volume(api: TheApi, environment: TheEnvironment, name: FromPath[str]) -> Accepted:
     return await _accepted(api, lambda snapshot: commands.remove_volume(snapshot, environment.id, name))
 
 
 @get(f"{BELOW}/explain/{{name:path}}", tags=["explain"])
-async def explain_name(api: Api, environment: Environment, name: str) -> Explanation:
+async def explain_name(api: TheApi, environment: TheEnvironment, name: FromPath[str]) -> Explanation:
     """A container, `stack/service`, stack or host: why it waits, why it is where it is, what was tried."""
     return await explain(api.store, environment, name.strip("/"))
 
