@@ -1,10 +1,9 @@
-"""The REST API as methods: one per call, with the types of `wire.api`. Errors arrive as the classes of `model.errors`."""
+"""The REST API as methods: one per call, with the types of `wire.api`. Errors are those of `model.errors`."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import quote
@@ -117,14 +116,13 @@ class Client:
     async def remove_api_key(self, id: str) -> None:
         await self._connections.call("DELETE", f"/v1/api-keys/{_part(id)}")
 
-    async def backup(self, path: Path) -> int:
-        """Writes the server's backup to `path`, readable by us only. -> its size."""
-        path.touch(mode=0o600)
+    async def backup(self, write: Callable[[bytes], object]) -> int:
+        """Hands the server's backup, which holds its keys, to `write` piece by piece. -> its size."""
         size = 0
-        with path.open("wb") as file:
-            async with self._connections.stream("/v1/backup") as pieces:
-                async for piece in pieces:
-                    size += file.write(piece)
+        async with self._connections.stream("/v1/backup") as pieces:
+            async for piece in pieces:
+                write(piece)
+                size += len(piece)
         return size
 
     # Hosts

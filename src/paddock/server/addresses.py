@@ -60,14 +60,22 @@ def _lines_of(path: Path) -> list[str]:
 def bound_socket(listen: str, port: int, option: str) -> socket.socket:
     """A listening socket; "" is every address, IPv6 too where there is any. Raises `Refused`."""
     try:
-        if listen:
-            family = socket.AF_INET6 if ":" in listen else socket.AF_INET
-            return socket.create_server((listen, port), family=family, backlog=1024)
-        if socket.has_dualstack_ipv6():
-            return socket.create_server(("", port), family=socket.AF_INET6, dualstack_ipv6=True, backlog=1024)
-        return socket.create_server(("", port), backlog=1024)
+        found = _listening(listen, port)
     except OSError as error:
         raise Refused(
             f"port {port} of {listen or 'this machine'} cannot be opened: {error.strerror or error}",
             hint=f"end what holds it (`ss -ltnp`), or choose another with {option}",
         ) from error
+    # Inherited by every accepted connection. asyncio itself forgets it for sockets made without a protocol number, and
+    # each small answer then waits 40 ms for the peer's delayed acknowledgement.
+    found.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    return found
+
+
+def _listening(listen: str, port: int) -> socket.socket:
+    if listen:
+        family = socket.AF_INET6 if ":" in listen else socket.AF_INET
+        return socket.create_server((listen, port), family=family, backlog=1024)
+    if socket.has_dualstack_ipv6():
+        return socket.create_server(("", port), family=socket.AF_INET6, dualstack_ipv6=True, backlog=1024)
+    return socket.create_server(("", port), backlog=1024)

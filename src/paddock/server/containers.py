@@ -80,7 +80,7 @@ class Containers:
         )
 
     async def logs(self, located: Located, asked: LogsAsked) -> AsyncIterator[LogLine]:
-        """What can be refused is refused at once. Ends when the log does; with `follow`, when the container has ended."""
+        """What can be refused is refused at once. Ends with the log; with `follow`, with the container."""
         inspected = await self.inspect(located)
         tty = bool((inspected.get("Config") or {}).get("Tty"))
         return self._log_lines(located, asked, tty=tty)

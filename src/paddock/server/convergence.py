@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import asyncio
 import math
+from collections.abc import Iterable
 
 from paddock.core.converge import Scope, converge
 from paddock.model.changes import Change, Put
 from paddock.model.errors import Conflict, TooOld, Transient
 from paddock.model.objects import kind_of
+from paddock.model.snapshot import Snapshot
 from paddock.store.store import Store
 from paddock.world.backoff import Backoff
 from paddock.world.world import World
@@ -23,9 +25,13 @@ MOST_PENDING = 20_000
 MOST_ROUNDS = 200
 """Rounds that each changed something, without a pause in between. Deciders that never agree are slowed down."""
 SLOW_S = 1.0
+MOST_WAKES = 1_000
+"""Parts of the cluster that wait for a time of their own; more, and everything is looked at at the earliest."""
 LOOK_AT_CLOCK_S = 5.0
 JUMP_S = 1.0
 """A wall clock that is off by this much from where it should be has been set: all times are looked at again."""
+
+_Key = tuple[tuple[str, ...], ...]
 
 
 class Convergence:
@@ -38,7 +44,8 @@ class Convergence:
         self._pending: list[Change] = []
         self._everything = True
         self._wake = asyncio.Event()
-        self._wake_at_s = math.inf
+        self._wakes: dict[_Key, tuple[float, Scope]] = {}
+        """What asked to be looked at again -> when."""
         self._last_round_s = -math.inf
         self._rounds = 0
         self._offset_s = world.now_s() - world.clock.monotonic_s()
@@ -88,9 +95,8 @@ class Convergence:
     async def _woken(self) -> None:
         """Waits in slices, because the wall clock, which plans speak of, may be set."""
         while not self._wake.is_set():
-            due_s = self._wake_at_s - self._world.now_s()
+            due_s = min((at_s for at_s, _ in self._wakes.values()), default=math.inf) - self._world.now_s()
             if due_s <= 0:
-                self._everything = True
                 return
             try:
                 async with asyncio.timeout(min(due_s, LOOK_AT_CLOCK_S)):
@@ -117,13 +123,9 @@ class Convergence:
     async def _decide(self) -> None:
         """No await between the snapshot and the commit that is based on it."""
         snapshot = self._store.snapshot()
-        pending, everything = tuple(self._pending), self._everything
-        scope = Scope.everything() if everything else Scope.of(pending, snapshot)
-        self._pending.clear()
-        self._everything = False
+        scope = self._scope(snapshot)
         plan = converge(snapshot, self._world.now_s(), scope)
-        wake_at_s = math.inf if plan.wake_at_s is None else max(plan.wake_at_s, self._world.now_s() + GATHER_S)
-        self._wake_at_s = wake_at_s if everything else min(self._wake_at_s, wake_at_s)
+        self._remember(scope, plan.wake_at_s)
         if not plan.changes:
             self._rounds = 0
             return
@@ -133,9 +135,49 @@ class Convergence:
         for change in plan.changes:
             self._log(change, commit.version)
 
+    def _scope(self, snapshot: Snapshot) -> Scope:
+        """What changed and whose time has come. Takes both off the list."""
+        now_s = self._world.now_s()
+        due = {key: scope for key, (at_s, scope) in self._wakes.items() if at_s <= now_s}
+        everything = self._everything or any(scope.all for scope in due.values())
+        changed = Scope.everything() if everything else Scope.of(self._pending, snapshot)
+        self._everything = False
+        self._pending.clear()
+        for key in due:
+            del self._wakes[key]
+        if everything:
+            self._wakes.clear()
+            return changed
+        return union([changed, *due.values()])
+
+    def _remember(self, scope: Scope, wake_at_s: float | None) -> None:
+        key = _key(scope)
+        if wake_at_s is None:
+            self._wakes.pop(key, None)
+            return
+        self._wakes[key] = (max(wake_at_s, self._world.now_s() + GATHER_S), scope)
+        if len(self._wakes) > MOST_WAKES:
+            earliest_s = min(at_s for at_s, _ in self._wakes.values())
+            everything = Scope.everything()
+            self._wakes = {_key(everything): (earliest_s, everything)}
+
     def _log(self, change: Change, version: int) -> None:
         action = "delete" if not isinstance(change, Put) else "change" if change.object.version else "create"
         self._world.log.info(
             "decided", action=action, kind=kind_of(change.object), id=change.object.id, reason=change.reason,
             version=version,
         )  # fmt: skip
+
+
+def _key(scope: Scope) -> _Key:
+    if scope.all:
+        return (("everything",),)
+    return tuple((kind, *ids) for kind, ids in scope.ids.items())
+
+
+def union(scopes: Iterable[Scope]) -> Scope:
+    ids: dict[str, dict[str, None]] = {}
+    for scope in scopes:
+        for kind, of_kind in scope.ids.items():
+            ids.setdefault(kind, {}).update(dict.fromkeys(of_kind))
+    return Scope(ids={kind: tuple(sorted(ids[kind])) for kind in sorted(ids)})

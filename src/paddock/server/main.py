@@ -1,4 +1,4 @@
-"""The server process: opens the store, makes what is missing on first start, and serves two TLS ports until told to end."""
+"""The server process: opens the store, makes what is missing on first start, serves two TLS ports until told to end."""
 
 from __future__ import annotations
 
@@ -7,9 +7,11 @@ import contextlib
 import logging
 import resource
 import signal
+import socket
 import ssl
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any
 
 import msgspec
 import structlog
@@ -172,7 +174,7 @@ async def _serve_ports(
                 admin_key=None,
                 plane=plane,
                 stop=stop,
-            )  # fmt: skip
+            )
         )
         await stop.wait()
         plane.world.log.info("server stops")
@@ -215,7 +217,7 @@ async def _keep_certificate(
 class ApiServer(uvicorn.Server):
     """uvicorn on our socket and TLS context, woken once a second instead of ten times, and ended by us alone."""
 
-    def __init__(self, app: object, tls: ssl.SSLContext) -> None:
+    def __init__(self, app: Any, tls: ssl.SSLContext) -> None:
         super().__init__(
             uvicorn.Config(
                 app,
@@ -237,10 +239,10 @@ class ApiServer(uvicorn.Server):
         self.up = asyncio.Event()
         self._ending = asyncio.Event()
 
-    async def serve_on(self, listening: object) -> None:
+    async def serve_on(self, listening: socket.socket) -> None:
         await self._serve(sockets=[listening])
 
-    async def startup(self, sockets: object = None) -> None:
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets=sockets)
         self.up.set()
 

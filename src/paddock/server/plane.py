@@ -38,7 +38,7 @@ class ControlPlane:
         """Makes the default environment and the first admin key where there is none. -> the key, to be shown once."""
 
         def decide(snapshot: Snapshot) -> Decision[str | None]:
-            if snapshot.table(Environment) or snapshot.table(ApiKey):
+            if len(snapshot.table(Environment)) or len(snapshot.table(ApiKey)):
                 return (), None
             environment = Environment(
                 id=self.world.new_id("env"), name=DEFAULT_ENVIRONMENT, created_at_s=self.world.now_s()
@@ -55,7 +55,7 @@ class ControlPlane:
         """Until cancelled, or the store is broken."""
         await self.presence.forgive()
         async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(self.sessions.follow())
+            tasks.create_task(self.sessions.dispatch.run())
             tasks.create_task(self.sessions.reports.run())
             tasks.create_task(self.presence.run())
             tasks.create_task(self.convergence.run())

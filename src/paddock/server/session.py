@@ -8,16 +8,12 @@ from collections.abc import Callable
 
 import msgspec
 
-from paddock.core.assignment import assignment
 from paddock.model.assignment import AnyItem, Assignment, FileAssignment
 from paddock.model.objects import HostId
-from paddock.model.snapshot import Snapshot
 from paddock.wire.channel import Channel, ChannelClosed
 from paddock.wire.messages import HEARTBEAT_S, Assign, FromServer, Goodbye, Heartbeat, encode
 from paddock.world.world import World
 
-GATHER_S = 0.05
-"""Differences to one host are at least so far apart; the first after a pause goes at once."""
 MOST_WAITING = 256
 """Messages other than assignments that wait for a slow agent. One more, and the session ends: it starts over whole."""
 SEND_TIMEOUT_S = 20.0
@@ -48,11 +44,10 @@ class Session:
         self._goodbye: Goodbye | None = None
         self._waiting: deque[FromServer] = deque()
         self._wake = asyncio.Event()
-        self._outdated = True
+        self._wanted: Assignment | None = None
+        self._wanted_version = 0
         self._sent: Assignment = {}
         self._sent_version = 0
-        self._sent_at_s = 0.0
-        self._timer: asyncio.TimerHandle | None = None
 
     def heard(self) -> None:
         self.last_heard_s = self._world.clock.monotonic_s()
@@ -74,46 +69,32 @@ class Session:
         self._waiting.append(message)
         self._wake.set()
 
-    def outdate(self) -> None:
-        """Something its assignment may depend on has changed."""
-        self._outdated = True
-        self._wake.set()
+    def want(self, wanted: Assignment, version: int) -> None:
+        """What the host must hold at `version`; takes the place of anything older that has not been sent yet."""
+        if version >= self._wanted_version:
+            self._wanted, self._wanted_version = wanted, version
+            self._wake.set()
 
-    async def send_all(self, snapshot: Callable[[], Snapshot], filled: Callable[[AnyItem], AnyItem]) -> None:
+    async def send_all(self, filled: Callable[[AnyItem], AnyItem]) -> None:
         """Until cancelled or the channel ends. `filled` puts contents into file items."""
         try:
             while True:
-                await self._send_next(snapshot, filled)
+                await self._send_next(filled)
         except ChannelClosed as closed:
             self.finish(closed.reason or "connection closed")
         except TimeoutError:
             self.finish(f"the agent has read nothing for {SEND_TIMEOUT_S:.0f} s")
 
-    async def _send_next(self, snapshot: Callable[[], Snapshot], filled: Callable[[AnyItem], AnyItem]) -> None:
+    async def _send_next(self, filled: Callable[[AnyItem], AnyItem]) -> None:
         if not await self._woken(HEARTBEAT_S):
             await self._send(Heartbeat())
             return
         self._wake.clear()
         while self._waiting:
             await self._send(self._waiting.popleft())
-        if not self._outdated:
-            return
-        pause_s = self._sent_at_s + GATHER_S - self._world.clock.monotonic_s()
-        if self._sent_version and pause_s > 0:
-            self._wake_after(pause_s)
-            return
-        self._outdated = False
-        message = self.next_assign(snapshot(), filled)
+        message = self.next_assign(filled)
         if message is not None:
             await self._send(message)
-
-    def _wake_after(self, pause_s: float) -> None:
-        if self._timer is None:
-            self._timer = asyncio.get_running_loop().call_later(pause_s, self._gathered)
-
-    def _gathered(self) -> None:
-        self._timer = None
-        self._wake.set()
 
     async def _woken(self, timeout_s: float) -> bool:
         try:
@@ -127,18 +108,19 @@ class Session:
         async with asyncio.timeout(SEND_TIMEOUT_S):
             await self.channel.send(encode(message))
 
-    def next_assign(self, snapshot: Snapshot, filled: Callable[[AnyItem], AnyItem]) -> Assign | None:
+    def next_assign(self, filled: Callable[[AnyItem], AnyItem]) -> Assign | None:
         """The whole assignment first, then differences; None when nothing differs."""
-        wanted = assignment(snapshot, self.peer.host)
-        since = self._sent_version
-        items = tuple(item for key, item in wanted.items() if since == 0 or self._sent.get(key) != item)
-        dropped = tuple(key for key in self._sent if key not in wanted)
+        wanted, self._wanted = self._wanted, None
+        if wanted is None:
+            return None
+        since, sent = self._sent_version, self._sent
+        items = tuple(item for key, item in wanted.items() if since == 0 or sent.get(key) != item)
+        dropped = tuple(key for key in sent if key not in wanted)
         if since and not items and not dropped:
             return None
-        self._sent, self._sent_version = wanted, snapshot.version
-        self._sent_at_s = self._world.clock.monotonic_s()
+        self._sent, self._sent_version = wanted, self._wanted_version
         return Assign(
-            version=snapshot.version,
+            version=self._wanted_version,
             since=since,
             whole=since == 0,
             items=tuple(filled(item) if isinstance(item, FileAssignment) else item for item in items),
@@ -147,8 +129,6 @@ class Session:
 
     async def close(self) -> None:
         """Says goodbye when there is one to say, and waits for neither side for long."""
-        if self._timer is not None:
-            self._timer.cancel()
         try:
             async with asyncio.timeout(FAREWELL_TIMEOUT_S):
                 if self._goodbye is not None:

@@ -10,13 +10,13 @@ from collections.abc import Callable
 
 import msgspec
 
-from paddock.core.assignment import hosts_concerned
 from paddock.model.assignment import AnyItem, FileAssignment
-from paddock.model.changes import Delete, Put
-from paddock.model.errors import NotFound, TooOld, Transient
+from paddock.model.changes import Put
+from paddock.model.errors import NotFound, Transient
 from paddock.model.objects import Environment, File, Host, HostId, HostState
 from paddock.model.snapshot import Snapshot
 from paddock.server.committing import Decision, commit_decision
+from paddock.server.dispatch import Dispatch
 from paddock.server.reports import Reports
 from paddock.server.sealing import Sealer
 from paddock.server.session import Peer, Session
@@ -50,7 +50,7 @@ class Unwelcome(Exception):
 
 
 class Sessions:
-    """`serve` runs for each connection; `follow` and `reports.run` for as long as the server does."""
+    """`serve` runs for each connection; `dispatch.run` and `reports.run` for as long as the server does."""
 
     def __init__(self, world: World, store: Store, sealer: Sealer) -> None:
         self._world = world
@@ -58,6 +58,7 @@ class Sessions:
         self._sealer = sealer
         self.reports = Reports(world, store)
         self.live: dict[HostId, Session] = {}
+        self.dispatch = Dispatch(world, store, self.live, self._dismiss)
         self.gone_since_s: dict[HostId, float] = {}
         """host -> monotonic time of its last word, for those whose connection ended since this server started."""
         self.changed = asyncio.Event()
@@ -114,7 +115,7 @@ class Sessions:
             async with asyncio.TaskGroup() as tasks:
                 ends = [
                     tasks.create_task(self._receive_all(session)),
-                    tasks.create_task(session.send_all(self._store.durable, self._filled)),
+                    tasks.create_task(session.send_all(self._filled)),
                 ]
                 await session.over.wait()
                 for end in ends:
@@ -165,6 +166,7 @@ class Sessions:
                 session.finish("not admitted")
                 self._forget(session)
         session.say(welcome)
+        self.dispatch.ask(peer.host)
         self.gone_since_s.pop(peer.host, None)
         self.changed.set()
         return session
@@ -253,31 +255,6 @@ class Sessions:
             session.finish(trouble.message, Goodbye(reason=trouble.message))
 
     # What they are told
-
-    async def follow(self) -> None:
-        """Tells the sessions that a commit may concern; runs until cancelled."""
-        while not self.stopping:
-            try:
-                await self._follow()
-            except TooOld:
-                self._world.probe("sessions fell behind the history: everybody is looked at")
-                for session in list(self.live.values()):
-                    session.outdate()
-                    if self._store.durable().get(Host, session.peer.host) is None:
-                        self._dismiss(session.peer.host, session.peer.host)
-
-    async def _follow(self) -> None:
-        before, commits = self._store.snapshot_and_watch()
-        async for commit in commits:
-            after = before.with_changes(commit.changes, commit.version)
-            for host in hosts_concerned(commit.changes, before, after):
-                session = self.live.get(host)
-                if session is not None:
-                    session.outdate()
-            for change in commit.changes:
-                if isinstance(change, Delete) and isinstance(change.object, Host):
-                    self._dismiss(HostId(change.object.id), change.object.name)
-            before = after
 
     def _dismiss(self, host: HostId, name: str) -> None:
         session = self.live.get(host)

@@ -12,8 +12,10 @@ from paddock.model.objects import (
     HostId,
     HostState,
     Network,
+    NetworkId,
     Revision,
     Service,
+    ServiceId,
     Stack,
     StackId,
     Unit,
@@ -113,7 +115,7 @@ def _names(things: Iterable[Network | Volume]) -> tuple[str, ...]:
 def service_view(snapshot: Snapshot, service: Service) -> ServiceView:
     revision = snapshot.get(Revision, service.revision)
     spec = revision.spec if revision is not None else None
-    units = snapshot.units_of_service(service.id)
+    units = snapshot.units_of_service(ServiceId(service.id))
     live = [unit for unit in units if unit.live]
     waiting = next((unit.waiting for unit in live if unit.waiting is not None), None)
     return ServiceView(
@@ -148,7 +150,7 @@ def container_views(snapshot: Snapshot, units: Iterable[Unit], *, finished: bool
     views = [
         view
         for unit in units
-        if finished or unit.live or unit.desired < UnitDesired.REMOVED and _newest(snapshot, unit)
+        if finished or unit.live or (unit.desired < UnitDesired.REMOVED and _newest(snapshot, unit))
         for view in unit_views(snapshot, unit)
     ]
     return sorted(views, key=lambda view: (view.stack, view.service, view.slot, view.generation, view.role))
@@ -217,7 +219,7 @@ def _addresses(snapshot: Snapshot, unit: Unit) -> dict[str, str]:
 def network_views(snapshot: Snapshot, environment: Environment) -> list[NetworkView]:
     views = []
     for network in snapshot.in_environment(Network, environment.id):
-        units = [unit for unit in snapshot.units_on_network(network.id) if unit.live]
+        units = [unit for unit in snapshot.units_on_network(NetworkId(network.id)) if unit.live]
         hosts = {unit.host for unit in units if unit.host}
         views.append(
             NetworkView(

@@ -1,8 +1,8 @@
 """Requests and answers of the REST API: what the server sends, the client reads and the CLI prints.
 
 All under `/v1`; what belongs to an environment is under `/v1/environments/{environment}` (its name). Errors are
-`{"code", "message", "hint", "problems": [Problem…]}` with the status of the error's class. A stream that goes wrong after
-its first byte ends with such a document as its last line; empty lines in a stream only keep the connection alive.
+`{"code", "message", "hint", "problems": [Problem…]}` with the status of the error's class. A stream that goes wrong
+after its first byte ends with such a document as its last line; empty lines only keep the connection alive.
 
     GET    /v1/ping                                   -> Ping (no key needed; neither do ca and join)
     GET    /v1/ca                                     -> PEM of the server's CA
