@@ -7,7 +7,7 @@ from pathlib import Path
 
 import apsw
 
-from paddock.model.errors import NotFound, Refused
+from paddock.model.errors import Broken, NotFound, Refused
 from paddock.store.schema import head
 from paddock.store.sqlite_file import Copying, beside, explained, finish_restore
 from paddock.store.sqlite_log import SqliteLog
@@ -32,8 +32,12 @@ def restore_sqlite(backup: Path, path: Path, *, disk: Disk | None = None) -> int
     with explained(copy):
         for suffix in ("", "-wal", "-journal"):
             on.remove(beside(copy, suffix))
-    _copy(backup, copy, on)
-    version = _leap(copy, on)
+    try:
+        _copy(backup, copy, on)
+        version = _leap(copy, on)
+    except Broken as error:
+        hint = "the store was left as it was; try an older backup"
+        raise Broken(f"the backup {backup} could not be restored: {error.message}", hint=hint) from error
     with explained(path):
         on.replace(copy, beside(path, ".restoring"))
         finish_restore(path, on)

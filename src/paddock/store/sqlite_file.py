@@ -39,7 +39,7 @@ def explained(path: Path) -> Iterator[None]:
     except apsw.BusyError as error:
         hint = "one server per data directory: stop the other one, or give this one a directory of its own"
         raise Refused(f"another process has the store {path} open", hint=hint) from error
-    except (apsw.CorruptError, apsw.NotADBError, msgspec.MsgspecError) as error:
+    except (apsw.CorruptError, apsw.NotADBError, apsw.SQLError, msgspec.MsgspecError) as error:
         raise damaged(path, str(error)) from error
     except (apsw.Error, OSError) as error:
         hint = "look after the disk, then start the server again: nothing acknowledged is lost"
