@@ -67,7 +67,9 @@ def good() -> dict[str, AnyObject]:
             id=NET, version=1, environment=E, name="shop_default", spec=NetworkSpec(name="shop_default"), vni=100,
             subnet="10.128.0.0/20", gateways={HostId("host-1"): "10.128.0.1", HostId("host-2"): "10.128.0.17"},
         ),
-        Volume(id="volume-1", version=1, environment=E, name="data", spec=VolumeSpec(name="data"), host=HostId("host-1")),
+        Volume(
+            id="volume-1", version=1, environment=E, name="data", spec=VolumeSpec(name="data"), host=HostId("host-1"),
+        ),
         Service(id=SV, version=1, environment=E, stack=ST, stack_name="shop", name="api", revision=REV),
         Revision(
             id=REV, version=1, environment=E, service=SV, spec=ServiceSpec(name="api", container=container),

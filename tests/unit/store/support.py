@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
 import msgspec
+import structlog
 
 from paddock.model.changes import Change, Commit, Delete, Put
 from paddock.model.objects import Environment
@@ -38,7 +39,14 @@ class SetClock:
 
 
 def world_at(clock: SetClock) -> World:
-    return World(clock, SimulatedChance("store"))
+    """Says nothing: a store that breaks on purpose a thousand times has a lot to say."""
+    world = World(clock, SimulatedChance("store"))
+    world.log = structlog.wrap_logger(None, processors=[_drop])
+    return world
+
+
+def _drop(logger: object, method: str, event: structlog.typing.EventDict) -> structlog.typing.ProcessorReturnValue:
+    raise structlog.DropEvent
 
 
 class Home(Protocol):

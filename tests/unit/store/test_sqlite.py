@@ -162,7 +162,7 @@ def test_somebody_elses_database_is_left_alone(tmp_path: Path) -> None:
 def test_a_damaged_backup_is_not_restored(home: SqliteHome) -> None:
     home.backup_path.write_bytes(halved(home.backup_path.read_bytes()))
     before = home.path.read_bytes()
-    with pytest.raises(Broken, match="could not be restored: .* is damaged"):
+    with pytest.raises(Broken, match=r"could not be restored: .* is damaged"):
         restore_sqlite(home.backup_path, home.path)
     assert home.path.read_bytes() == before
     with pytest.raises(NotFound):
