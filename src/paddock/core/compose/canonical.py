@@ -37,9 +37,7 @@ def _children(value: Value, path: Path, walk: Callable[[Value, Path], Value]) ->
     if isinstance(value, Map):
         return value.like({key: walk(item, (*path, key)) for key, item in value.items()})
     if isinstance(value, Seq):
-        walked = value.like(walk(item, (*path, index)) for index, item in enumerate(value))
-        walked.nil = value.nil
-        return walked
+        return value.like(walk(item, (*path, index)) for index, item in enumerate(value))
     return value
 
 

@@ -148,7 +148,7 @@ class _Builder:
         else:
             resolved = chosen.services
         self.report.stop()
-        bound = self._assembled(resolved, sections, model)
+        bound = self._assembled(resolved, used_resources(chosen.enabled), sections, model)
         project = self._project(model, bound)
         return msgspec.structs.replace(
             project, disabled=dict(chosen.disabled), secret_values=secrets, config_values=configs
@@ -165,8 +165,9 @@ class _Builder:
                 mode: dict[str, Json] = {"mode": deploy["mode"]} if "mode" in deploy else {}
                 service["deploy"] = {**mode, **replicas, **deploy, **replicas}
 
-    def _assembled(self, services: Services, sections: Mapping[str, Services], model: Map) -> dict[str, Json]:
-        used = used_resources(services)
+    def _assembled(
+        self, services: Services, used: Mapping[str, Mapping[str, bool]], sections: Mapping[str, Services], model: Map
+    ) -> dict[str, Json]:
         bound: dict[str, Json] = {"name": self.name, "services": {key: services[key] for key in sorted(services)}}
         for section, _ in SECTIONS:
             kept = {key: item for key, item in sections[section].items() if key in used.get(section, {})}

@@ -36,9 +36,22 @@ _ESCAPES = str.maketrans(
 def canonical(project: Project) -> dict[str, Json]:
     """What `docker compose config --format json` prints: the model by sorted section, every `$` doubled."""
     shown = {key: project.model[key] for key in sorted(project.model)}
+    if project.interpolated:
+        shown["services"] = {name: _as_2_26(service) for name, service in _services(project).items()}
     escaped = _doubled(shown) if project.interpolated else shown
     assert isinstance(escaped, dict)
     return escaped
+
+
+def _as_2_26(service: dict[str, Json]) -> dict[str, Json]:
+    """docker compose 2.26 loses `gw_priority` on its way to the output."""
+    networks = service.get("networks")
+    if not isinstance(networks, dict) or not any(isinstance(item, dict) for item in networks.values()):
+        return service
+    shown: dict[str, Json] = {}
+    for name, item in networks.items():
+        shown[name] = {k: v for k, v in item.items() if k != "gw_priority"} if isinstance(item, dict) else item
+    return {key: shown if key == "networks" else item for key, item in service.items()}
 
 
 def _doubled(value: Json) -> Json:
@@ -174,7 +187,7 @@ def service_hashes(project: Project) -> dict[str, str]:
 
 def service_hash(service: dict[str, Json], default_platform: str = "") -> str:
     """compose's ServiceHash: SHA-256 of the service's JSON, less what does not need a new container."""
-    hashed = {key: item for key, item in service.items() if key not in ("build", "pull_policy", "scale")}
+    hashed = {key: item for key, item in _as_2_26(service).items() if key not in ("build", "pull_policy", "scale")}
     deploy = hashed.get("deploy")
     if isinstance(deploy, dict):
         hashed["deploy"] = {key: item for key, item in deploy.items() if key != "replicas"}

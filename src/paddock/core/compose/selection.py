@@ -12,14 +12,17 @@ Services: TypeAlias = "dict[str, dict[str, Json]]"
 
 
 class Chosen(NamedTuple):
+    """`enabled` are all services of the active profiles, chosen or not: their resources stay in the model."""
+
     services: Services
     disabled: Services
+    enabled: Services
 
 
 def select(services: Services, disabled: Services, names: tuple[str, ...], profiles: tuple[str, ...], report: Report) -> Chosen:
     """All services when `names` is empty."""
     if not names:
-        return Chosen(services, disabled)
+        return Chosen(services, disabled, services)
     active = list(profiles)
     for name in names:
         own = disabled.get(name, {}).get("profiles")
@@ -28,7 +31,7 @@ def select(services: Services, disabled: Services, names: tuple[str, ...], profi
     enabled = {name: item for name, item in everything.items() if name in services or _has_profile(item, active)}
     kept = with_dependencies(enabled, names, report)
     chosen = {name: _without_others(item, kept) for name, item in enabled.items() if name in kept}
-    return Chosen(chosen, {name: item for name, item in everything.items() if name not in kept})
+    return Chosen(chosen, {name: item for name, item in everything.items() if name not in kept}, enabled)
 
 
 def _has_profile(service: Mapping[str, Json], profiles: list[str]) -> bool:

@@ -60,7 +60,9 @@ class Seq(list["Value"]):
         self.nil = nil
 
     def like(self, items: Iterable[Value]) -> Seq:
-        return Seq(items, self.marks)
+        """Other items, same places."""
+        kept = list(items)
+        return Seq(kept, self.marks, nil=self.nil and not kept)
 
     def pairs(self) -> Iterable[tuple[Value, Mark | None]]:
         return zip(self, self.marks, strict=True)
