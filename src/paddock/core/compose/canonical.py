@@ -22,7 +22,8 @@ def canonical_forms(model: Map, report: Report, *, lenient: bool) -> Map:
             try:
                 value = _TRANSFORMS[pattern](value, lenient)
             except ValueError as error:
-                report.add(str(error), path=path, root=model)
+                inner = (*path, error.index) if isinstance(error, BadItem) else path
+                report.add(str(error), path=inner, root=model)
                 return value
             if pattern not in _DEEPER:
                 return value
@@ -59,6 +60,14 @@ def drop_empty(model: Map) -> Map:
 
 
 _DNS = Patterns(("services.*.dns",))
+
+
+class BadItem(ValueError):
+    """The item at `index` of a list is wrong."""
+
+    def __init__(self, message: str, index: int) -> None:
+        super().__init__(message)
+        self.index = index
 
 
 def _wrong(value: Value, what: str) -> ValueError:
@@ -194,18 +203,18 @@ def _ports(value: Value, lenient: bool) -> Value:
     if not isinstance(value, Seq):
         raise _wrong(value, "a list")
     result = Seq()
-    for item, mark in value.pairs():
+    for index, (item, mark) in enumerate(value.pairs()):
         if isinstance(item, Map):
             entries = [item]
         elif isinstance(item, bool | float) or item is None:
-            raise ValueError(f"{sprint(item)} is no port")
+            raise BadItem(f"{sprint(item)} is no port", index)
         else:
             try:
                 entries = parse_port(sprint(item))
-            except ValueError:
+            except ValueError as error:
                 if lenient:
                     return value
-                raise
+                raise BadItem(str(error), index) from None
         result.extend(entries)
         result.marks.extend([mark] * len(entries))
     return result

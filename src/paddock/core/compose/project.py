@@ -86,6 +86,7 @@ def _name(reader: Reader, found: Found) -> tuple[str, dict[str, str]]:
     """The project's name, and the environment with COMPOSE_PROJECT_NAME set to it. Raises Invalid."""
     options, report = reader.options, reader.report
     environment = dict(found.environment)
+    known = environment if options.interpolate else {}
     name = options.project_name or environment.get("COMPOSE_PROJECT_NAME", "")
     if name:
         if not options.project_name:
@@ -100,8 +101,8 @@ def _name(reader: Reader, found: Found) -> tuple[str, dict[str, str]]:
                 report.add(f"invalid project name: {error}", path=("name",))
         name = normal_name(written) if written else base
     report.stop()
-    environment["COMPOSE_PROJECT_NAME"] = name
-    return name, environment
+    known["COMPOSE_PROJECT_NAME"] = name
+    return name, known
 
 
 def _written_name(reader: Reader, found: Found) -> str:

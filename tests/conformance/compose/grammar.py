@@ -1,0 +1,270 @@
+"""Grows random compose projects: mostly valid, at times with a slip, over one or several files."""
+
+from __future__ import annotations
+
+import json
+import random
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+SERVICES = ("web", "db", "app")
+NETWORKS = ("front", "back", "default")
+VOLUMES = ("data", "logs")
+FILE_OBJECTS = ("one", "two")
+Make = Callable[[random.Random], Any]
+
+
+@dataclass
+class Made:
+    files: dict[str, str]
+    args: list[str] = field(default_factory=list)
+    config: list[str] = field(default_factory=lambda: ["--format", "json"])
+    env: dict[str, str] = field(default_factory=dict)
+
+
+def pick(*options: Any) -> Make:
+    """One of `options`; one that is a rule is grown."""
+    return lambda chance: _made(chance.choice(options), chance)
+
+
+def _made(option: Any, chance: random.Random) -> Any:
+    return option(chance) if callable(option) else option
+
+
+def many(item: Make, most: int = 3) -> Make:
+    return lambda chance: [item(chance) for _ in range(chance.randint(0, most))]
+
+
+def fields(most: int = 3, **options: Make) -> Make:
+    def make(chance: random.Random) -> dict[str, Any]:
+        keys = chance.sample(sorted(options), min(len(options), chance.randint(0, most)))
+        return {key: options[key](chance) for key in keys}
+
+    return make
+
+
+def pairs(value: Make) -> Make:
+    def make(chance: random.Random) -> Any:
+        keys = chance.sample(("A", "B", "C", "a.b", "HOST", "x-k"), chance.randint(0, 3))
+        if chance.random() < 0.5:
+            return {key: value(chance) for key in keys}
+        return [key if chance.random() < 0.2 else f"{key}={chance.choice(('1', '', 'x=y', '${V}', 'a b'))}" for key in keys]
+
+    return make
+
+
+WORD = pick("x", "y:1", "a b", "", "${V}", "${U:-d}", "${E-e}", "$$V", "5", "true", "é<&>", "${U-a${V}}", "${V:+w}", "1e3", "~", "null")
+NAME = pick("x", "nginx:1", "${V}", "${U:-img}", "a/b@c")
+SCALAR = pick(1, -1, 0, 1.5, 100000.0, 1e6, 1e-7, True, False, None, "x", "", "yes", "0x10", "010", "1_000", "2020-01-02", "${V}", "${E}")
+BOOL = pick(True, False, "true", "False", "yes", "off", "${B}")
+INT = pick(0, 1, 5, "3", "${N}", 10)
+SIZE = pick("1g", "512m", "1.5kb", 1024, "0", "10 MiB", "${N}k", "5b", 0)
+DURATION = pick("1s", "1m30s", "0s", "1.5h", "90s", "100ms", "1us", "0", "2h0m1s")
+NUMBER = pick(1, 0.5, "0.25", "${N}", 2, 0.1, 0)
+PORT = pick(
+    80, "81", "8080:80", "${P}:80", "1-3", "5000-5002:6000-6002", "127.0.0.1:1:2", "[::1]:5:6", "53:53/udp", "9000-9005:90",
+    "1.2.3.4::7", "7/tcp", fields(5, target=INT, published=pick(80, "81", "1-5"), protocol=pick("tcp", "udp"), mode=pick("host"), host_ip=pick("1.1.1.1"), name=WORD),
+)  # fmt: skip
+MOUNT = pick(
+    "/anon", "data:/data", "logs:/logs:ro", "./rel:/rel", "../up:/up:z", "~/h:/h", "/abs:/abs:rw,rshared", "data:/n:nocopy", "/a/../b",
+    "./rel:/data", ".:/", "C:\\x:/w", "data:/d:", "a:b", "v",
+    lambda chance: {"type": chance.choice(("bind", "volume", "tmpfs")), **LONG_MOUNT(chance)},
+)  # fmt: skip
+LONG_MOUNT = fields(
+    5, source=pick("data", "./s", "/abs", "logs"), target=pick("/t", "/t/", "/data"), read_only=BOOL,
+    bind=fields(2, propagation=pick("shared"), create_host_path=BOOL, selinux=pick("z")),
+    volume=fields(2, nocopy=BOOL, subpath=pick("s")), tmpfs=fields(2, size=SIZE, mode=pick(0o755, 1777)),
+)  # fmt: skip
+COMMAND = pick("a b", "sh -c 'x y'", "", "a \"b c\" d", "a\\ b", "x | y", "\\t a", "$(x y) z", "`q r`", "'", ["a", "b c"], [], None, "a\\'b", "''", "1>2", "a#b", "a ''b''")
+DEPENDS = pick(
+    many(pick(*SERVICES)),
+    lambda chance: {
+        name: {"condition": chance.choice(("service_started", "service_healthy")), **fields(2, restart=BOOL, required=pick(True, False))(chance)}
+        for name in chance.sample(SERVICES, chance.randint(0, 2))
+    },
+)  # fmt: skip
+ATTACH = pick(
+    many(pick(*NETWORKS)),
+    lambda chance: {
+        name: chance.choice((None, {}, fields(4, aliases=many(pick("q", "r")), ipv4_address=pick("10.0.0.9"), priority=pick(1, 2.5), mac_address=pick("02:00:00:00:00:01"), driver_opts=pairs_of_numbers)(chance)))
+        for name in chance.sample(NETWORKS, chance.randint(0, 3))
+    },
+)  # fmt: skip
+
+
+def pairs_of_numbers(chance: random.Random) -> dict[str, Any]:
+    return {key: chance.choice((1, "2", 1.5)) for key in chance.sample(("k", "x-l"), chance.randint(0, 2))}
+
+
+FILE_MOUNT = pick(*FILE_OBJECTS, lambda chance: {"source": chance.choice(FILE_OBJECTS), **fields(4, target=pick("/t", "t"), uid=pick("1"), gid=pick("2"), mode=pick(0o440, "0440", 288))(chance)})
+ULIMITS = fields(2, nofile=pick(1, "2", {"soft": 1, "hard": 2}, {"soft": "${N}", "hard": "4"}, 0), nproc=pick(5))
+HEALTH = fields(
+    5, test=pick("x", ["CMD", "a"], ["CMD-SHELL", "b"], ["NONE"], [], ["bad"]), interval=DURATION, timeout=DURATION, retries=INT,
+    start_period=DURATION, disable=BOOL,
+)  # fmt: skip
+RESOURCE = fields(3, cpus=pick("0.5", 0.25, "1"), memory=pick("1g", "50m"), pids=pick(5, "6"))
+REQUEST = fields(4, capabilities=many(pick("gpu", "tpu")), count=pick(1, "all", "2"), driver=pick("d"), device_ids=many(pick("0", "1")), options=pairs(pick("x")))
+UPDATE = fields(5, parallelism=INT, delay=DURATION, failure_action=pick("pause"), monitor=DURATION, max_failure_ratio=NUMBER, order=pick("start-first"))
+DEPLOY = pick(
+    None,
+    fields(
+        4, mode=pick("global", "replicated"), replicas=INT, labels=pairs(SCALAR), update_config=UPDATE, rollback_config=UPDATE,
+        resources=fields(2, limits=RESOURCE, reservations=RESOURCE), endpoint_mode=pick("vip"),
+        restart_policy=fields(4, condition=pick("any"), delay=DURATION, max_attempts=INT, window=DURATION),
+        placement=fields(2, constraints=many(pick("a==b")), max_replicas_per_node=INT),
+    ),
+)  # fmt: skip
+BUILD = pick(
+    ".", "./d", "https://x/y.git",
+    fields(
+        5, context=pick(".", "./c", "../u", "https://h/p"), dockerfile=pick("D"), args=pairs(SCALAR), target=pick("t"), labels=pairs(SCALAR),
+        tags=many(pick("t", "u")), cache_from=many(pick("a", "b")), no_cache=BOOL, shm_size=SIZE, network=pick("host"), pull=BOOL,
+        secrets=many(FILE_MOUNT, 2), platforms=many(pick("linux/amd64")), additional_contexts=pick(["a=./x"], {"b": "../y"}, {"c": "service:db"}),
+        extra_hosts=pick(["a=1.1.1.1"], {"b": "2.2.2.2"}), ulimits=ULIMITS, ssh=pick(["default"]),
+    ),
+)  # fmt: skip
+SERVICE: dict[str, Make] = {
+    "image": NAME,
+    "build": BUILD,
+    "command": COMMAND,
+    "entrypoint": COMMAND,
+    "environment": pairs(SCALAR),
+    "labels": pairs(SCALAR),
+    "annotations": pairs(SCALAR),
+    "sysctls": pairs(SCALAR),
+    "ports": many(PORT),
+    "expose": many(pick(80, "81", "90-92")),
+    "volumes": many(MOUNT),
+    "networks": ATTACH,
+    "depends_on": DEPENDS,
+    "links": many(pick("db", "app:alias", "web"), 2),
+    "volumes_from": many(pick("db:ro", "container:c"), 2),
+    "network_mode": pick("host", "none", "service:db", "container:x"),
+    "secrets": many(FILE_MOUNT, 2),
+    "configs": many(FILE_MOUNT, 2),
+    "healthcheck": HEALTH,
+    "deploy": DEPLOY,
+    "ulimits": ULIMITS,
+    "logging": fields(2, driver=pick("json-file", "syslog"), options=pick({"a": "1", "b": 2}, {"c": None})),
+    "env_file": pick("a.env", ["a.env", "b.env"], [{"path": "no.env", "required": False}], [{"path": "b.env"}], "no.env"),
+    "label_file": pick("a.env", ["b.env"]),
+    "profiles": many(pick("p", "q"), 2),
+    "mem_limit": SIZE,
+    "mem_reservation": SIZE,
+    "memswap_limit": pick(-1, "1g"),
+    "shm_size": SIZE,
+    "cpus": NUMBER,
+    "cpu_shares": INT,
+    "cpu_percent": pick(50, "60"),
+    "pids_limit": INT,
+    "scale": INT,
+    "stop_grace_period": DURATION,
+    "restart": pick("always", "no", "on-failure:3"),
+    "privileged": BOOL,
+    "init": BOOL,
+    "tty": BOOL,
+    "user": pick("1000", "a:b", "${V}"),
+    "container_name": pick("cn", "${V}"),
+    "dns": pick("1.1.1.1", ["1.1.1.1", "8.8.8.8"], [], [""]),
+    "dns_search": pick("a", ["b", "c"]),
+    "tmpfs": pick("/t", ["/t", "/u:size=1"]),
+    "cap_add": many(pick("A", "B"), 2),
+    "security_opt": many(pick("s", "t"), 2),
+    "group_add": many(pick("g", 5), 2),
+    "extra_hosts": pick(["a=1.1.1.1", "b:2.2.2.2"], {"c": "::1", "d": ["1.1.1.1", "[::2]"]}, ["e:1.1.1.1,2.2.2.2"]),
+    "devices": many(pick("/dev/a", "/dev/b:/dev/c", "/dev/d:/dev/c:r", {"source": "/dev/e", "target": "/dev/f"}), 2),
+    "gpus": pick("all", many(REQUEST, 2)),
+    "storage_opt": pick({"size": "1g"}, {}),
+    "pull_policy": pick("always", "if_not_present"),
+    "platform": pick("linux/amd64"),
+    "working_dir": WORD,
+    "hostname": WORD,
+    "x-own": SCALAR,
+    "extends": pick("db", {"service": "app"}, {"file": "ext.yaml", "service": "base"}, {"file": "sub/ext.yaml", "service": "base"}),
+    "post_start": many(fields(3, command=COMMAND, user=pick("u"), environment=pairs(SCALAR)), 1),
+    "develop": fields(1, watch=many(lambda chance: {"path": "./p", "action": chance.choice(("sync", "rebuild")), **fields(2, target=pick("/t"), ignore=many(pick("i")))(chance)}, 2)),
+    "ipc": pick("host", "service:db"),
+    "blkio_config": fields(2, weight=pick(5), weight_device=many(pick({"path": "/d", "weight": 3}), 2), device_read_bps=many(pick({"path": "/d", "rate": "1m"}), 2)),
+}
+NETWORK = pick(
+    None, {},
+    fields(
+        4, driver=pick("bridge", "overlay"), name=pick("nn", "${V}"), external=BOOL, internal=BOOL, attachable=BOOL, enable_ipv6=BOOL, labels=pairs(SCALAR),
+        driver_opts=pairs_of_numbers, ipam=fields(2, driver=pick("default"), config=many(fields(3, subnet=pick("10.0.0.0/24", "10.1.0.0/24"), gateway=pick("10.0.0.1"), aux_addresses=pick({"h": "10.0.0.2"})), 2)),
+    ),
+)  # fmt: skip
+VOLUME = pick(None, {}, fields(3, driver=pick("local", "nfs"), name=pick("vn"), external=pick(True, False, {"name": "old"}), labels=pairs(SCALAR), driver_opts=pick({"o": "bind", "device": "./x", "type": "none"}, {"n": 5})))
+SECRET = pick({"file": "./s"}, {"file": "~/s"}, {"environment": "V"}, {"environment": "NOPE"}, {"external": True}, {"external": True, "name": "sn"}, {"file": "/s", "labels": ["a=b"]})
+CONFIG = pick({"file": "./c"}, {"content": "c ${V}"}, {"environment": "V"}, {"external": True}, {"content": "x", "x-c": 1})
+SLIPS: tuple[Make, ...] = (pick(None), pick(5), pick("text"), pick([]), pick({}), pick([{}]), pick(True), pick({"bad": 1}), pick(1.5), pick("${X"), pick("${M:?must}"))
+
+
+def service(chance: random.Random, *, whole: bool) -> dict[str, Any]:
+    keys = chance.sample(sorted(SERVICE), chance.randint(1, 6))
+    made = {key: SERVICE[key](chance) for key in keys}
+    if whole:
+        made.setdefault("image", NAME(chance))
+    if chance.random() < 0.04:
+        made[chance.choice(sorted(SERVICE))] = chance.choice(SLIPS)(chance)
+    return made
+
+
+def compose_file(chance: random.Random, *, whole: bool) -> dict[str, Any]:
+    names = SERVICES if whole else chance.sample(SERVICES, chance.randint(0, 2))
+    model: dict[str, Any] = {"services": {name: service(chance, whole=whole) for name in names}}
+    for section, known, make in (("networks", NETWORKS, NETWORK), ("volumes", VOLUMES, VOLUME), ("secrets", FILE_OBJECTS, SECRET), ("configs", FILE_OBJECTS, CONFIG)):
+        count = len(known) if whole and chance.random() < 0.9 else chance.randint(0, 1)
+        if count:
+            model[section] = {name: make(chance) for name in known[:count]}
+    if chance.random() < 0.2:
+        model["x-top"] = SCALAR(chance)
+    if chance.random() < 0.2:
+        model["name"] = chance.choice(("proj", "P.r_o-j", "n${V}"))
+    return model
+
+
+def _written(model: dict[str, Any], chance: random.Random) -> str:
+    """JSON is YAML; now and then a tag resets or replaces a value, or a plain scalar stands unquoted."""
+    lines = []
+    for section, items in model.items():
+        if not isinstance(items, dict) or not items:
+            lines.append(f"{section}: {json.dumps(items)}")
+            continue
+        lines.append(f"{section}:")
+        for name, item in items.items():
+            if not isinstance(item, dict) or not item:
+                lines.append(f"  {name}: {json.dumps(item)}")
+                continue
+            lines.append(f"  {name}:")
+            for key, value in item.items():
+                tag = chance.choice(("!reset ", "!override ")) if chance.random() < 0.03 else ""
+                plain = isinstance(value, str) and value.isalnum() and chance.random() < 0.3
+                lines.append(f"    {key}: {tag}{value if plain else json.dumps(value)}")
+    return "\n".join(lines) + "\n"
+
+
+def project(chance: random.Random) -> Made:
+    files = {"compose.yaml": _written(compose_file(chance, whole=True), chance)}
+    if chance.random() < 0.4:
+        files["compose.override.yaml"] = _written(compose_file(chance, whole=False), chance)
+    files["a.env"] = "A=1\nB=${V}-${A}\nC='q'\nHOST\n"
+    files["b.env"] = 'A="two $A"\n# note\nexport D=4 # c\n'
+    files["sub/b.env"] = files["sub/a.env"] = "SUB=1\n"
+    files["ext.yaml"] = _written({"services": {"base": service(chance, whole=True)}}, chance)
+    files["sub/ext.yaml"] = _written({"services": {"base": service(chance, whole=True), "db": service(chance, whole=True)}}, chance)
+    made = Made(files, env={"V": "vee", "E": "", "B": "true", "N": "3", "P": "8080", "HOST": "h"})
+    if chance.random() < 0.15:
+        files["inc.yaml"] = _written({"services": {"inc": service(chance, whole=True)}}, chance)
+        files["compose.yaml"] += f"include: [{chance.choice(('inc.yaml', '{path: inc.yaml, project_directory: sub}'))}]\n"
+    if chance.random() < 0.3:
+        made.args += ["--profile", chance.choice(("p", "q", "*"))]
+    if chance.random() < 0.1:
+        made.args += ["-p", "given"]
+    if chance.random() < 0.15:
+        made.config.append("--no-interpolate")
+    elif chance.random() < 0.1:
+        made.config.append(chance.choice(SERVICES))
+    elif chance.random() < 0.15:
+        made.config = [chance.choice(("--services", "--volumes", "--images", "--profiles"))]
+    return made
