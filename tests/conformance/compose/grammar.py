@@ -33,7 +33,17 @@ def _made(option: Any, chance: random.Random) -> Any:
 
 
 def many(item: Make, most: int = 3) -> Make:
-    return lambda chance: [item(chance) for _ in range(chance.randint(0, most))]
+    """A list of different items, seldom empty."""
+
+    def make(chance: random.Random) -> list[Any]:
+        made: list[Any] = []
+        for _ in range(chance.randint(0 if chance.random() < 0.1 else 1, most)):
+            one = item(chance)
+            if one not in made:
+                made.append(one)
+        return made
+
+    return make
 
 
 def fields(most: int = 3, **options: Make) -> Make:
@@ -49,14 +59,53 @@ def pairs(value: Make) -> Make:
         keys = chance.sample(("A", "B", "C", "a.b", "HOST", "x-k"), chance.randint(0, 3))
         if chance.random() < 0.5:
             return {key: value(chance) for key in keys}
-        return [key if chance.random() < 0.2 else f"{key}={chance.choice(('1', '', 'x=y', '${V}', 'a b'))}" for key in keys]
+        return [
+            key if chance.random() < 0.2 else f"{key}={chance.choice(('1', '', 'x=y', '${V}', 'a b'))}" for key in keys
+        ]
 
     return make
 
 
-WORD = pick("x", "y:1", "a b", "", "${V}", "${U:-d}", "${E-e}", "$$V", "5", "true", "é<&>", "${U-a${V}}", "${V:+w}", "1e3", "~", "null")
+WORD = pick(
+    "x",
+    "y:1",
+    "a b",
+    "",
+    "${V}",
+    "${U:-d}",
+    "${E-e}",
+    "$$V",
+    "5",
+    "true",
+    "é<&>",
+    "${U-a${V}}",
+    "${V:+w}",
+    "1e3",
+    "~",
+    "null",
+)
 NAME = pick("x", "nginx:1", "${V}", "${U:-img}", "a/b@c")
-SCALAR = pick(1, -1, 0, 1.5, 100000.0, 1e6, 1e-7, True, False, None, "x", "", "yes", "0x10", "010", "1_000", "2020-01-02", "${V}", "${E}")
+SCALAR = pick(
+    1,
+    -1,
+    0,
+    1.5,
+    100000.0,
+    1e6,
+    1e-7,
+    True,
+    False,
+    None,
+    "x",
+    "",
+    "yes",
+    "0x10",
+    "010",
+    "1_000",
+    "2020-01-02",
+    "${V}",
+    "${E}",
+)
 BOOL = pick(True, False, "true", "False", "yes", "off", "${B}")
 INT = pick(0, 1, 5, "3", "${N}", 10)
 SIZE = pick("1g", "512m", "1.5kb", 1024, "0", "10 MiB", "${N}k", "5b", 0)
@@ -68,15 +117,34 @@ PORT = pick(
 )  # fmt: skip
 MOUNT = pick(
     "/anon", "data:/data", "logs:/logs:ro", "./rel:/rel", "../up:/up:z", "~/h:/h", "/abs:/abs:rw,rshared", "data:/n:nocopy", "/a/../b",
-    "./rel:/data", ".:/", "C:\\x:/w", "data:/d:", "a:b", "v",
-    lambda chance: {"type": chance.choice(("bind", "volume", "tmpfs")), **LONG_MOUNT(chance)},
+    "./rel:/data", ".:/", "C:\\x:/w", "data:/d", "logs:b", "v",
+    lambda chance: {"type": chance.choice(("bind", "volume", "tmpfs")), "source": "data", "target": "/q", **LONG_MOUNT(chance)},
 )  # fmt: skip
 LONG_MOUNT = fields(
     5, source=pick("data", "./s", "/abs", "logs"), target=pick("/t", "/t/", "/data"), read_only=BOOL,
     bind=fields(2, propagation=pick("shared"), create_host_path=BOOL, selinux=pick("z")),
     volume=fields(2, nocopy=BOOL, subpath=pick("s")), tmpfs=fields(2, size=SIZE, mode=pick(0o755, 1777)),
 )  # fmt: skip
-COMMAND = pick("a b", "sh -c 'x y'", "", "a \"b c\" d", "a\\ b", "x | y", "\\t a", "$(x y) z", "`q r`", "'", ["a", "b c"], [], None, "a\\'b", "''", "1>2", "a#b", "a ''b''")
+COMMAND = pick(
+    "a b",
+    "sh -c 'x y'",
+    "",
+    'a "b c" d',
+    "a\\ b",
+    "x | y",
+    "\\t a",
+    "$(x y) z",
+    "`q r`",
+    "'",
+    ["a", "b c"],
+    [],
+    None,
+    "a\\'b",
+    "''",
+    "1>2",
+    "a#b",
+    "a ''b''",
+)
 DEPENDS = pick(
     many(pick(*SERVICES)),
     lambda chance: {
@@ -97,15 +165,36 @@ def pairs_of_numbers(chance: random.Random) -> dict[str, Any]:
     return {key: chance.choice((1, "2", 1.5)) for key in chance.sample(("k", "x-l"), chance.randint(0, 2))}
 
 
-FILE_MOUNT = pick(*FILE_OBJECTS, lambda chance: {"source": chance.choice(FILE_OBJECTS), **fields(4, target=pick("/t", "t"), uid=pick("1"), gid=pick("2"), mode=pick(0o440, "0440", 288))(chance)})
+FILE_MOUNT = pick(
+    *FILE_OBJECTS,
+    lambda chance: {
+        "source": chance.choice(FILE_OBJECTS),
+        **fields(4, target=pick("/t", "t"), uid=pick("1"), gid=pick("2"), mode=pick(0o440, "0440", 288))(chance),
+    },
+)
 ULIMITS = fields(2, nofile=pick(1, "2", {"soft": 1, "hard": 2}, {"soft": "${N}", "hard": "4"}, 0), nproc=pick(5))
 HEALTH = fields(
-    5, test=pick("x", ["CMD", "a"], ["CMD-SHELL", "b"], ["NONE"], [], ["bad"]), interval=DURATION, timeout=DURATION, retries=INT,
+    5, test=pick("x", ["CMD", "a"], ["CMD-SHELL", "b"], ["NONE"], []), interval=DURATION, timeout=DURATION, retries=INT,
     start_period=DURATION, disable=BOOL,
 )  # fmt: skip
 RESOURCE = fields(3, cpus=pick("0.5", 0.25, "1"), memory=pick("1g", "50m"), pids=pick(5, "6"))
-REQUEST = fields(4, capabilities=many(pick("gpu", "tpu")), count=pick(1, "all", "2"), driver=pick("d"), device_ids=many(pick("0", "1")), options=pairs(pick("x")))
-UPDATE = fields(5, parallelism=INT, delay=DURATION, failure_action=pick("pause"), monitor=DURATION, max_failure_ratio=NUMBER, order=pick("start-first"))
+REQUEST = fields(
+    4,
+    capabilities=many(pick("gpu", "tpu")),
+    count=pick(1, "all", "2"),
+    driver=pick("d"),
+    device_ids=many(pick("0", "1")),
+    options=pairs(pick("x")),
+)
+UPDATE = fields(
+    5,
+    parallelism=INT,
+    delay=DURATION,
+    failure_action=pick("pause"),
+    monitor=DURATION,
+    max_failure_ratio=NUMBER,
+    order=pick("start-first"),
+)
 DEPLOY = pick(
     None,
     fields(
@@ -147,7 +236,7 @@ SERVICE: dict[str, Make] = {
     "deploy": DEPLOY,
     "ulimits": ULIMITS,
     "logging": fields(2, driver=pick("json-file", "syslog"), options=pick({"a": "1", "b": 2}, {"c": None})),
-    "env_file": pick("a.env", ["a.env", "b.env"], [{"path": "no.env", "required": False}], [{"path": "b.env"}], "no.env"),
+    "env_file": pick("a.env", ["a.env", "b.env"], [{"path": "no.env", "required": False}], [{"path": "b.env"}]),
     "label_file": pick("a.env", ["b.env"]),
     "profiles": many(pick("p", "q"), 2),
     "mem_limit": SIZE,
@@ -165,7 +254,6 @@ SERVICE: dict[str, Make] = {
     "init": BOOL,
     "tty": BOOL,
     "user": pick("1000", "a:b", "${V}"),
-    "container_name": pick("cn", "${V}"),
     "dns": pick("1.1.1.1", ["1.1.1.1", "8.8.8.8"], [], [""]),
     "dns_search": pick("a", ["b", "c"]),
     "tmpfs": pick("/t", ["/t", "/u:size=1"]),
@@ -181,11 +269,28 @@ SERVICE: dict[str, Make] = {
     "working_dir": WORD,
     "hostname": WORD,
     "x-own": SCALAR,
-    "extends": pick("db", {"service": "app"}, {"file": "ext.yaml", "service": "base"}, {"file": "sub/ext.yaml", "service": "base"}),
+    "extends": pick(
+        "db", {"service": "app"}, {"file": "ext.yaml", "service": "base"}, {"file": "sub/ext.yaml", "service": "base"}
+    ),
     "post_start": many(fields(3, command=COMMAND, user=pick("u"), environment=pairs(SCALAR)), 1),
-    "develop": fields(1, watch=many(lambda chance: {"path": "./p", "action": chance.choice(("sync", "rebuild")), **fields(2, target=pick("/t"), ignore=many(pick("i")))(chance)}, 2)),
+    "develop": fields(
+        1,
+        watch=many(
+            lambda chance: {
+                "path": "./p",
+                "action": chance.choice(("sync", "rebuild")),
+                **fields(2, target=pick("/t"), ignore=many(pick("i")))(chance),
+            },
+            2,
+        ),
+    ),
     "ipc": pick("host", "service:db"),
-    "blkio_config": fields(2, weight=pick(5), weight_device=many(pick({"path": "/d", "weight": 3}), 2), device_read_bps=many(pick({"path": "/d", "rate": "1m"}), 2)),
+    "blkio_config": fields(
+        2,
+        weight=pick(5),
+        weight_device=many(pick({"path": "/d", "weight": 3}), 2),
+        device_read_bps=many(pick({"path": "/d", "rate": "1m"}), 2),
+    ),
 }
 NETWORK = pick(
     None, {},
@@ -194,26 +299,81 @@ NETWORK = pick(
         driver_opts=pairs_of_numbers, ipam=fields(2, driver=pick("default"), config=many(fields(3, subnet=pick("10.0.0.0/24", "10.1.0.0/24"), gateway=pick("10.0.0.1"), aux_addresses=pick({"h": "10.0.0.2"})), 2)),
     ),
 )  # fmt: skip
-VOLUME = pick(None, {}, fields(3, driver=pick("local", "nfs"), name=pick("vn"), external=pick(True, False, {"name": "old"}), labels=pairs(SCALAR), driver_opts=pick({"o": "bind", "device": "./x", "type": "none"}, {"n": 5})))
-SECRET = pick({"file": "./s"}, {"file": "~/s"}, {"environment": "V"}, {"environment": "NOPE"}, {"external": True}, {"external": True, "name": "sn"}, {"file": "/s", "labels": ["a=b"]})
-CONFIG = pick({"file": "./c"}, {"content": "c ${V}"}, {"environment": "V"}, {"external": True}, {"content": "x", "x-c": 1})
-SLIPS: tuple[Make, ...] = (pick(None), pick(5), pick("text"), pick([]), pick({}), pick([{}]), pick(True), pick({"bad": 1}), pick(1.5), pick("${X"), pick("${M:?must}"))
+VOLUME = pick(
+    None,
+    {},
+    {"external": True},
+    {"external": {"name": "old"}},
+    fields(
+        3,
+        driver=pick("local", "nfs"),
+        name=pick("vn"),
+        external=pick(False),
+        labels=pairs(SCALAR),
+        driver_opts=pick({"o": "bind", "device": "./x", "type": "none"}, {"n": 5}),
+    ),
+)
+SECRET = pick(
+    {"file": "./s"},
+    {"file": "~/s"},
+    {"environment": "V"},
+    {"environment": "NOPE"},
+    {"external": True},
+    {"external": True, "name": "sn"},
+    {"file": "/s", "labels": ["a=b"]},
+)
+CONFIG = pick(
+    {"file": "./c"}, {"content": "c ${V}"}, {"environment": "V"}, {"external": True}, {"content": "x", "x-c": 1}
+)
+SLIPS: tuple[Make, ...] = (
+    pick(None),
+    pick(5),
+    pick("text"),
+    pick([]),
+    pick({}),
+    pick([{}]),
+    pick(True),
+    pick({"bad": 1}),
+    pick(1.5),
+    pick("${X"),
+    pick("${M:?must}"),
+)
 
 
-def service(chance: random.Random, *, whole: bool) -> dict[str, Any]:
+def _downward(made: dict[str, Any], name: str, chance: random.Random) -> dict[str, Any]:
+    """Mostly, references only point to services further down, so that there is no cycle."""
+    if chance.random() < 0.03:
+        return made
+    lower = SERVICES[SERVICES.index(name) + 1 :] if name in SERVICES else ()
+    for key in ("depends_on", "links", "volumes_from", "network_mode", "ipc", "extends"):
+        text = json.dumps(made.get(key))
+        if any(other in text for other in SERVICES if other not in lower) and ".yaml" not in text:
+            del made[key]
+    if "network_mode" in made:
+        made.pop("networks", None)
+    return made
+
+
+def service(chance: random.Random, *, whole: bool, name: str = "app") -> dict[str, Any]:
     keys = chance.sample(sorted(SERVICE), chance.randint(1, 6))
     made = {key: SERVICE[key](chance) for key in keys}
     if whole:
         made.setdefault("image", NAME(chance))
-    if chance.random() < 0.04:
+    made = _downward(made, name, chance)
+    if chance.random() < 0.015:
         made[chance.choice(sorted(SERVICE))] = chance.choice(SLIPS)(chance)
     return made
 
 
 def compose_file(chance: random.Random, *, whole: bool) -> dict[str, Any]:
     names = SERVICES if whole else chance.sample(SERVICES, chance.randint(0, 2))
-    model: dict[str, Any] = {"services": {name: service(chance, whole=whole) for name in names}}
-    for section, known, make in (("networks", NETWORKS, NETWORK), ("volumes", VOLUMES, VOLUME), ("secrets", FILE_OBJECTS, SECRET), ("configs", FILE_OBJECTS, CONFIG)):
+    model: dict[str, Any] = {"services": {name: service(chance, whole=whole, name=name) for name in names}}
+    for section, known, make in (
+        ("networks", NETWORKS, NETWORK),
+        ("volumes", VOLUMES, VOLUME),
+        ("secrets", FILE_OBJECTS, SECRET),
+        ("configs", FILE_OBJECTS, CONFIG),
+    ):
         count = len(known) if whole and chance.random() < 0.9 else chance.randint(0, 1)
         if count:
             model[section] = {name: make(chance) for name in known[:count]}
@@ -238,8 +398,8 @@ def _written(model: dict[str, Any], chance: random.Random) -> str:
                 continue
             lines.append(f"  {name}:")
             for key, value in item.items():
-                tag = chance.choice(("!reset ", "!override ")) if chance.random() < 0.03 else ""
-                plain = isinstance(value, str) and value.isalnum() and chance.random() < 0.3
+                tag = chance.choice(("!reset ", "!override ")) if chance.random() < 0.02 else ""
+                plain = isinstance(value, str) and value.isalpha() and chance.random() < 0.3
                 lines.append(f"    {key}: {tag}{value if plain else json.dumps(value)}")
     return "\n".join(lines) + "\n"
 
@@ -252,11 +412,15 @@ def project(chance: random.Random) -> Made:
     files["b.env"] = 'A="two $A"\n# note\nexport D=4 # c\n'
     files["sub/b.env"] = files["sub/a.env"] = "SUB=1\n"
     files["ext.yaml"] = _written({"services": {"base": service(chance, whole=True)}}, chance)
-    files["sub/ext.yaml"] = _written({"services": {"base": service(chance, whole=True), "db": service(chance, whole=True)}}, chance)
+    files["sub/ext.yaml"] = _written(
+        {"services": {"base": service(chance, whole=True), "db": service(chance, whole=True)}}, chance
+    )
     made = Made(files, env={"V": "vee", "E": "", "B": "true", "N": "3", "P": "8080", "HOST": "h"})
     if chance.random() < 0.15:
         files["inc.yaml"] = _written({"services": {"inc": service(chance, whole=True)}}, chance)
-        files["compose.yaml"] += f"include: [{chance.choice(('inc.yaml', '{path: inc.yaml, project_directory: sub}'))}]\n"
+        files["compose.yaml"] += (
+            f"include: [{chance.choice(('inc.yaml', '{path: inc.yaml, project_directory: sub}'))}]\n"
+        )
     if chance.random() < 0.3:
         made.args += ["--profile", chance.choice(("p", "q", "*"))]
     if chance.random() < 0.1:

@@ -193,10 +193,10 @@ def _device(value: Value, lenient: bool) -> Value:
     if len(parts) > 3:
         if not lenient:
             raise ValueError(f"confusing device mapping, please use long syntax: {value}")
-        parts = ["", "", ""]
+        parts = [""]
     source = parts[0]
     target = parts[1] if len(parts) > 1 and parts[1] else source
-    return Map({"source": source, "target": target, "permissions": parts[2] if len(parts) == 3 and source + target else "rwm"})
+    return Map({"source": source, "target": target, "permissions": parts[2] if len(parts) == 3 else "rwm"})
 
 
 def _ports(value: Value, lenient: bool) -> Value:

@@ -91,7 +91,11 @@ def _networks(service: Service, services: Services, disabled: Services, sections
         yield ("networks",), "network_mode and networks are mutually exclusive", ""
     for name in networks:
         if name not in sections.get("networks", {}):
-            yield ("networks", name), f"refers to undefined network {name!r}", nearest(name, sections.get("networks", {}))
+            yield (
+                ("networks", name),
+                f"refers to undefined network {name!r}",
+                nearest(name, sections.get("networks", {})),
+            )
     if mode.startswith("service:"):
         missing = _missing(mode.removeprefix("service:"), services, disabled)
         if missing:
@@ -104,7 +108,9 @@ def _volumes(service: Service, _services: Services, _disabled: Services, section
         mount = _mapping(item)
         source = _text(mount.get("source"))
         if mount.get("type") == "volume" and source and source not in known:
-            hint = nearest(source, known) or f"declare it under the top-level `volumes:`, or write ./{source} for a path"
+            hint = (
+                nearest(source, known) or f"declare it under the top-level `volumes:`, or write ./{source} for a path"
+            )
             yield ("volumes", index), f"refers to undefined volume {source!r}", hint
 
 

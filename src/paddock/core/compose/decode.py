@@ -263,7 +263,9 @@ def hosts(value: Value, at: At) -> Json:
         return None
     if isinstance(value, Map):
         for key, item in split_extensions(value).items():
-            found[key] = [sprint(each) for each in item] if isinstance(item, Seq) else ["" if item is None else sprint(item)]
+            found[key] = (
+                [sprint(each) for each in item] if isinstance(item, Seq) else ["" if item is None else sprint(item)]
+            )
     elif isinstance(value, Seq):
         for item in value:
             line = sprint(item)

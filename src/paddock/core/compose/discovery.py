@@ -62,7 +62,10 @@ def _round(options: Options, environment: Mapping[str, str], disk: Files, report
     if not env_files and not flag(environment.get("COMPOSE_DISABLE_ENV_FILE", "")):
         default = posixpath.join(directory, ".env")
         env_files = (default,) if disk.exists(default) and not disk.is_dir(default) else ()
-    known = {**read_env_files(env_files, environment, disk, report), **environment}
+    found = read_env_files(env_files, environment, disk, report)
+    if "" in found:
+        report.add("a variable without a name", mark=Mark(env_files[-1], 0), hint="write NAME=value")
+    known = {**found, **environment}
     profiles = options.profiles or tuple(part.strip() for part in known.get("COMPOSE_PROFILES", "").split(","))
     return Found(files=files, working_dir=directory, environment=known, profiles=tuple(profiles))
 
@@ -86,7 +89,9 @@ def _search(directory: str, disk: Files, report: Report) -> tuple[str, ...]:
         if found:
             if len(found) > 1:
                 report.warn(f"Found multiple config files with supported names: {', '.join(found)}; using {found[0]}")
-            overrides = [path for path in (posixpath.join(directory, name) for name in OVERRIDE_NAMES) if disk.exists(path)]
+            overrides = [
+                path for path in (posixpath.join(directory, name) for name in OVERRIDE_NAMES) if disk.exists(path)
+            ]
             return (found[0], *overrides[:1])
         parent = posixpath.dirname(directory)
         if parent == directory:

@@ -65,7 +65,9 @@ class Resolver:
         full = absolute(path, self.reader.options.working_dir)
         if not self.reader.disk.exists(full):
             if required:
-                report.add(f"{field[2]} {full} not found", path=field, mark=place, hint="create it, or say `required: false`")
+                report.add(
+                    f"{field[2]} {full} not found", path=field, mark=place, hint="create it, or say `required: false`"
+                )
             return {}
         text = None if self.reader.disk.is_dir(full) else self.reader.disk.read(full)
         if text is None:

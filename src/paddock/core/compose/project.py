@@ -94,12 +94,13 @@ def _name(reader: Reader, found: Found) -> tuple[str, dict[str, str]]:
     else:
         written = _written_name(reader, found)
         base = normal_name(found.working_dir.rsplit("/", 1)[-1])
+        shown = written
         if options.interpolate:
             try:
-                written = substitute(written, environment.get, report.warn)
+                shown = substitute(written, environment.get, report.warn)
             except (BadTemplate, MissingVariable) as error:
                 report.add(f"invalid project name: {error}", path=("name",))
-        name = normal_name(written) if written else base
+        name = normal_name(shown) if written else base
     report.stop()
     known["COMPOSE_PROJECT_NAME"] = name
     return name, known
@@ -117,7 +118,9 @@ def _written_name(reader: Reader, found: Found) -> str:
 
 
 class _Builder:
-    def __init__(self, options: Options, found: Found, reader: Reader, name: str, environment: Mapping[str, str]) -> None:
+    def __init__(
+        self, options: Options, found: Found, reader: Reader, name: str, environment: Mapping[str, str]
+    ) -> None:
         self.options = options
         self.found = found
         self.reader = reader
@@ -214,7 +217,9 @@ def split_profiles(services: Services, profiles: tuple[str, ...]) -> tuple[Servi
     disabled: Services = {}
     for name, service in services.items():
         own = service.get("profiles")
-        active = not own or "*" in profiles or any(profile in profiles for profile in (own if isinstance(own, list) else ()))
+        active = (
+            not own or "*" in profiles or any(profile in profiles for profile in (own if isinstance(own, list) else ()))
+        )
         (enabled if active else disabled)[name] = service
     return enabled, disabled
 

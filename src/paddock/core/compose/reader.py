@@ -17,6 +17,7 @@ from .tree import Map, Mark, Path, Value
 from .unique import enforce_unicity
 from .yaml_documents import read_documents
 
+
 class Scope(msgspec.Struct, frozen=True, kw_only=True):
     """How one set of files is read. `base` is what `extends` and `include` paths are relative to;
     `working_dir`, which may be relative to the including file's, is what all other paths are relative to."""

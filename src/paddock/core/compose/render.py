@@ -85,7 +85,9 @@ def encode(value: Json, *, indent: int = 0, depth: int = 0) -> str:
             return f'"{value.translate(_ESCAPES)}"'
         case dict():
             colon = '": ' if indent else '":'
-            items = [f'"{k.translate(_ESCAPES)}{colon}{encode(v, indent=indent, depth=depth + 1)}' for k, v in value.items()]
+            items = [
+                f'"{k.translate(_ESCAPES)}{colon}{encode(v, indent=indent, depth=depth + 1)}' for k, v in value.items()
+            ]
             return _bracketed("{}", items, indent, depth)
         case list():
             items = [encode(item, indent=indent, depth=depth + 1) for item in value]
@@ -112,7 +114,9 @@ class _Dumper(yaml.SafeDumper):
 def _represent_text(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
     if "\n" in text and not re.search(r"[ \t]+\n|^\s", text):
         return dumper.represent_scalar("tag:yaml.org,2002:str", text, style="|")
-    quoted = dumper.resolve(yaml.ScalarNode, text, (True, False)) != "tag:yaml.org,2002:str" or _YAML_1_1.fullmatch(text)
+    quoted = dumper.resolve(yaml.ScalarNode, text, (True, False)) != "tag:yaml.org,2002:str" or _YAML_1_1.fullmatch(
+        text
+    )
     return dumper.represent_scalar("tag:yaml.org,2002:str", text, style='"' if quoted else None)
 
 

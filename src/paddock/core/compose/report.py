@@ -20,7 +20,9 @@ class Report:
         self.problems: list[Problem] = []
         self.warnings: list[str] = []
 
-    def add(self, message: str, *, path: Path = (), root: Value = None, mark: Mark | None = None, hint: str = "") -> None:
+    def add(
+        self, message: str, *, path: Path = (), root: Value = None, mark: Mark | None = None, hint: str = ""
+    ) -> None:
         """One more problem, at most `PROBLEM_LIMIT`; the same field and message is told once."""
         place = mark or locate(root, path) or Mark(self.file, 0)
         field = dotted(path)

@@ -70,7 +70,14 @@ def _wrong_kind(value: Value, kinds: Sequence[str], path: Path, scope: Scope) ->
 class Kind:
     """One scalar: its kinds, and optionally its words, pattern or bounds (which bind numbers only)."""
 
-    def __init__(self, *kinds: str, words: tuple[str, ...] = (), pattern: str = "", low: float = -math.inf, high: float = math.inf) -> None:
+    def __init__(
+        self,
+        *kinds: str,
+        words: tuple[str, ...] = (),
+        pattern: str = "",
+        low: float = -math.inf,
+        high: float = math.inf,
+    ) -> None:
         self.kinds = kinds
         self.words = words
         self.pattern = re.compile(pattern) if pattern else None
@@ -162,7 +169,9 @@ class Record:
                 rule.check(item, (*path, key), scope)
             elif not (self.open or (self.extensions and key.startswith("x-"))):
                 where = dotted(path) or "the top level"
-                scope.problem(f"additional property {key!r} is not allowed in {where}", (*path, key), nearest(key, self.fields))
+                scope.problem(
+                    f"additional property {key!r} is not allowed in {where}", (*path, key), nearest(key, self.fields)
+                )
 
 
 class OneOf:

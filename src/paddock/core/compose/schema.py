@@ -238,9 +238,7 @@ VOLUMES = ListOf(
 )
 ENV_FILE = OneOf(
     TEXT,
-    ListOf(
-        OneOf(TEXT, Record({"path": TEXT, "format": TEXT, "required": BOOL}, required=("path",), extensions=False))
-    ),
+    ListOf(OneOf(TEXT, Record({"path": TEXT, "format": TEXT, "required": BOOL}, required=("path",), extensions=False))),
 )
 PROVIDER_OPTION = Kind("string", "number", "boolean")
 PROVIDER = Record(

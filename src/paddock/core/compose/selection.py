@@ -19,7 +19,9 @@ class Chosen(NamedTuple):
     enabled: Services
 
 
-def select(services: Services, disabled: Services, names: tuple[str, ...], profiles: tuple[str, ...], report: Report) -> Chosen:
+def select(
+    services: Services, disabled: Services, names: tuple[str, ...], profiles: tuple[str, ...], report: Report
+) -> Chosen:
     """All services when `names` is empty."""
     if not names:
         return Chosen(services, disabled, services)

@@ -79,7 +79,9 @@ def _operate(operator: str, text: str, lookup: Lookup, warn: Warn, depth: int) -
     match operator[-1]:
         case "?":
             if not present:
-                raise MissingVariable(f"required variable {name} is missing a value" + (f": {argument}" if argument else ""))
+                raise MissingVariable(
+                    f"required variable {name} is missing a value" + (f": {argument}" if argument else "")
+                )
             return value or ""
         case "-":
             return value or "" if present else argument

@@ -74,7 +74,9 @@ def _compose(text: str) -> Iterator[Node]:
                     stack.pop()
             case yaml.AliasEvent():
                 if event.anchor not in anchors:
-                    raise yaml.MarkedYAMLError(problem=f"unknown anchor '{event.anchor}'", problem_mark=event.start_mark)
+                    raise yaml.MarkedYAMLError(
+                        problem=f"unknown anchor '{event.anchor}'", problem_mark=event.start_mark
+                    )
                 stack[-1].children.append(anchors[event.anchor])
             case yaml.ScalarEvent() | yaml.MappingStartEvent() | yaml.SequenceStartEvent():
                 _open(event, anchors, stack)
@@ -95,7 +97,9 @@ def _open(event: yaml.NodeEvent, anchors: dict[str, Node], stack: list[Node]) ->
         stack[-1].children.append(node)
     if not stack or node.kind != "scalar":
         if len(stack) > DEPTH_LIMIT:
-            raise yaml.MarkedYAMLError(problem=f"nested deeper than {DEPTH_LIMIT} levels", problem_mark=event.start_mark)
+            raise yaml.MarkedYAMLError(
+                problem=f"nested deeper than {DEPTH_LIMIT} levels", problem_mark=event.start_mark
+            )
         stack.append(node)
 
 
