@@ -5,10 +5,10 @@ from __future__ import annotations
 import posixpath
 
 from .files import absolute
-from .reader import Reader, Scope, apply_resets
 from .merge import CannotMerge, extend_service
 from .mounts import relative_to
 from .paths import Resolver, is_remote
+from .reader import Reader, Scope, apply_resets
 from .tree import Map, Mark, Path, Seq, Value
 
 EXTENDS_LIMIT = 100
@@ -90,7 +90,8 @@ class _Extender:
             return None
         path = absolute(absolute(file, self.scope.base), self.reader.options.working_dir)
         directory = directory_of(self.reader, file, self.scope.base)
-        model, resets, before = Map(), (), len(self.report.problems)
+        model, before = Map(), len(self.report.problems)
+        resets: tuple[Path, ...] = ()
         if self.reader.disk.exists(path):
             for layer, paths in self.reader.documents(path, self.scope):
                 model, resets = self.reader.add(model, layer, path, check=False), paths

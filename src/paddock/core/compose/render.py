@@ -114,9 +114,8 @@ class _Dumper(yaml.SafeDumper):
 def _represent_text(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
     if "\n" in text and not re.search(r"[ \t]+\n|^\s", text):
         return dumper.represent_scalar("tag:yaml.org,2002:str", text, style="|")
-    quoted = dumper.resolve(yaml.ScalarNode, text, (True, False)) != "tag:yaml.org,2002:str" or _YAML_1_1.fullmatch(
-        text
-    )
+    plain = _PLAIN.resolve(yaml.ScalarNode, text, (True, False))  # type: ignore[no-untyped-call]
+    quoted = plain != "tag:yaml.org,2002:str" or _YAML_1_1.fullmatch(text)
     return dumper.represent_scalar("tag:yaml.org,2002:str", text, style='"' if quoted else None)
 
 
@@ -127,6 +126,7 @@ def _represent_float(dumper: yaml.SafeDumper, number: float) -> yaml.ScalarNode:
 _YAML_1_1 = re.compile(
     r"[yYnN]|[+-]?[0-9][0-9_]*(:[0-5]?[0-9])+(\.[0-9_]*)?|[+-]?(\d[\d_]*\.?\d*|\.\d+)([eE][+-]?\d+)?|0[oO][0-7]+|"
 )
+_PLAIN = yaml.resolver.Resolver()
 _Dumper.add_representer(str, _represent_text)
 _Dumper.add_representer(float, _represent_float)
 

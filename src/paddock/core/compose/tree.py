@@ -27,15 +27,15 @@ class Map(dict[str, "Value"]):
 
     def __init__(
         self,
-        items: Mapping[str, Value] | Iterable[tuple[str, Value]] = (),
+        items: Mapping[str, Value] | None = None,
         marks: Mapping[str, Mark] | None = None,
         relative: Mapping[str, str] | None = None,
     ) -> None:
-        super().__init__(items)
+        super().__init__(items or {})
         self.marks: dict[str, Mark] = dict(marks or {})
         self.relative: dict[str, str] = dict(relative or {})
 
-    def like(self, items: Mapping[str, Value] | Iterable[tuple[str, Value]]) -> Map:
+    def like(self, items: Mapping[str, Value]) -> Map:
         """Other items, same places."""
         return Map(items, self.marks, self.relative)
 
@@ -68,7 +68,7 @@ class Seq(list["Value"]):
         return zip(self, self.marks, strict=True)
 
 
-Value: TypeAlias = "None | bool | int | float | str | Timestamp | Map | Seq"
+Value: TypeAlias = "bool | int | float | str | Timestamp | Map | Seq | None"
 Path: TypeAlias = tuple[str | int, ...]
 
 
