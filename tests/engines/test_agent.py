@@ -501,9 +501,7 @@ def test_the_engine_is_killed_and_comes_back(shared_machine: Machine, bench: Run
                 unit(
                     UnitId("c.1.1"),
                     engine_restarts=True,
-                    containers=(
-                        container(name="cc", body={**SLEEP, "HostConfig": policy}),
-                    ),
+                    containers=(container(name="cc", body={**SLEEP, "HostConfig": policy}),),
                 ),
             )
             for id in (ONE, UnitId("b.1.1"), UnitId("c.1.1")):
