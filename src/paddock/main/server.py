@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from paddock.cli.command import REQUIRED, App, Argument, Exit, Invocation, Option
@@ -119,8 +120,15 @@ def backup(
 
 
 async def _backup(file: Path) -> int:
+    """Readable by its owner only, and in place only when it is whole."""
+    partial = file.with_name(f".{file.name}.partial")
     async with connected() as client:
-        return await client.backup(file)
+        with os.fdopen(os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as backup:
+            size = await client.backup(backup.write)
+            backup.flush()
+            os.fsync(backup.fileno())
+    partial.replace(file)
+    return size
 
 
 @app.command()

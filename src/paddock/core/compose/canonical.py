@@ -22,7 +22,8 @@ def canonical_forms(model: Map, report: Report, *, lenient: bool) -> Map:
             try:
                 value = _TRANSFORMS[pattern](value, lenient)
             except ValueError as error:
-                report.add(str(error), path=path, root=model)
+                inner = (*path, error.index) if isinstance(error, BadItem) else path
+                report.add(str(error), path=inner, root=model)
                 return value
             if pattern not in _DEEPER:
                 return value
@@ -37,9 +38,7 @@ def _children(value: Value, path: Path, walk: Callable[[Value, Path], Value]) ->
     if isinstance(value, Map):
         return value.like({key: walk(item, (*path, key)) for key, item in value.items()})
     if isinstance(value, Seq):
-        walked = value.like(walk(item, (*path, index)) for index, item in enumerate(value))
-        walked.nil = value.nil
-        return walked
+        return value.like(walk(item, (*path, index)) for index, item in enumerate(value))
     return value
 
 
@@ -61,6 +60,14 @@ def drop_empty(model: Map) -> Map:
 
 
 _DNS = Patterns(("services.*.dns",))
+
+
+class BadItem(ValueError):
+    """The item at `index` of a list is wrong."""
+
+    def __init__(self, message: str, index: int) -> None:
+        super().__init__(message)
+        self.index = index
 
 
 def _wrong(value: Value, what: str) -> ValueError:
@@ -186,30 +193,28 @@ def _device(value: Value, lenient: bool) -> Value:
     if len(parts) > 3:
         if not lenient:
             raise ValueError(f"confusing device mapping, please use long syntax: {value}")
-        parts = ["", "", ""]
+        parts = [""]
     source = parts[0]
     target = parts[1] if len(parts) > 1 and parts[1] else source
-    return Map(
-        {"source": source, "target": target, "permissions": parts[2] if len(parts) == 3 and source + target else "rwm"}
-    )
+    return Map({"source": source, "target": target, "permissions": parts[2] if len(parts) == 3 else "rwm"})
 
 
 def _ports(value: Value, lenient: bool) -> Value:
     if not isinstance(value, Seq):
         raise _wrong(value, "a list")
     result = Seq()
-    for item, mark in value.pairs():
+    for index, (item, mark) in enumerate(value.pairs()):
         if isinstance(item, Map):
             entries = [item]
         elif isinstance(item, bool | float) or item is None:
-            raise ValueError(f"{sprint(item)} is no port")
+            raise BadItem(f"{sprint(item)} is no port", index)
         else:
             try:
                 entries = parse_port(sprint(item))
-            except ValueError:
+            except ValueError as error:
                 if lenient:
                     return value
-                raise
+                raise BadItem(str(error), index) from None
         result.extend(entries)
         result.marks.extend([mark] * len(entries))
     return result

@@ -43,8 +43,8 @@ def _missing(name: str, services: Services, disabled: Services) -> tuple[str, st
         return None
     if name in disabled:
         profiles = ", ".join(_text(item) for item in _items(disabled[name].get("profiles")))
-        return f"service {name!r} is disabled", f"enable it with one of its profiles: {profiles}"
-    return f"undefined service {name!r}", nearest(name, services)
+        return f"needs service {name!r}, which is disabled", f"enable it with one of its profiles: {profiles}"
+    return f"refers to undefined service {name!r}", nearest(name, services)
 
 
 def _image(service: Service, *_: object) -> Iterator[Finding]:
@@ -63,7 +63,7 @@ def _build(service: Service, services: Services, disabled: Services, sections: S
         target = target.removeprefix("service:")
         missing = _missing(target, services, disabled)
         if missing:
-            yield ("build", "additional_contexts", key), missing[0], missing[1]
+            yield ("build", "additional_contexts", key), *missing
         elif "build" not in services[target]:
             yield ("build", "additional_contexts", key), f"service {target!r} is not built, so it is no context", ""
     platforms, platform = _items(build.get("platforms")), service.get("platform")
@@ -99,7 +99,7 @@ def _networks(service: Service, services: Services, disabled: Services, sections
     if mode.startswith("service:"):
         missing = _missing(mode.removeprefix("service:"), services, disabled)
         if missing:
-            yield ("network_mode",), missing[0], missing[1]
+            yield ("network_mode",), *missing
 
 
 def _volumes(service: Service, _services: Services, _disabled: Services, sections: Sections) -> Iterator[Finding]:
@@ -131,7 +131,7 @@ def _dependencies(service: Service, services: Services, disabled: Services, _: S
         missing = _missing(name, services, disabled)
         optional = name in disabled and not _mapping(dependency).get("required")
         if missing and not optional:
-            yield ("depends_on", name), f"depends on {missing[0]}", missing[1]
+            yield ("depends_on", name), *missing
 
 
 def _amounts(service: Service, *_: object) -> Iterator[Finding]:

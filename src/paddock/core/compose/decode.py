@@ -24,7 +24,7 @@ from .report import Report
 from .shellwords import split
 from .tree import Map, Path, Seq, Timestamp, Value, kind_name
 
-Json: TypeAlias = "None | bool | int | float | str | list[Json] | dict[str, Json]"
+Json: TypeAlias = "bool | int | float | str | list[Json] | dict[str, Json] | None"
 
 EXTENSIONS = "#extensions"
 
@@ -81,7 +81,7 @@ def integer(value: Value, at: At) -> Json:
         except ValueError as error:
             at.problem(str(error))
             return None
-    if value is None or isinstance(value, int | float) and not isinstance(value, bool):
+    if value is None or (isinstance(value, int | float) and not isinstance(value, bool)):
         return None if value is None else int(value)
     at.wrong(value, "a number")
     return None
@@ -99,7 +99,7 @@ def unsigned(bits: int) -> Decoder:
         if value < 0:
             at.problem(f"{sprint(value)} must not be negative")
             return None
-        return int(value) % 2**bits
+        return int(value) % (1 << bits)
 
     return decode
 
@@ -158,7 +158,7 @@ def some_duration(value: Value, at: At) -> Json:
 
 def texts(value: Value, at: At) -> Json:
     """[]string: numbers become text, nothing becomes empty text."""
-    if value is None or isinstance(value, Seq) and value.nil:
+    if value is None or (isinstance(value, Seq) and value.nil):
         return None
     if not isinstance(value, Seq):
         at.wrong(value, "a list")

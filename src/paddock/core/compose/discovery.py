@@ -62,7 +62,10 @@ def _round(options: Options, environment: Mapping[str, str], disk: Files, report
     if not env_files and not flag(environment.get("COMPOSE_DISABLE_ENV_FILE", "")):
         default = posixpath.join(directory, ".env")
         env_files = (default,) if disk.exists(default) and not disk.is_dir(default) else ()
-    known = {**read_env_files(env_files, environment, disk, report), **environment}
+    found = read_env_files(env_files, environment, disk, report)
+    if "" in found:
+        report.add("a variable without a name", mark=Mark(env_files[-1], 0), hint="write NAME=value")
+    known = {**found, **environment}
     profiles = options.profiles or tuple(part.strip() for part in known.get("COMPOSE_PROFILES", "").split(","))
     return Found(files=files, working_dir=directory, environment=known, profiles=tuple(profiles))
 

@@ -96,9 +96,7 @@ def _replaced(service: dict[str, Json], key: str, value: dict[str, Json], droppe
     entry = {name: value[name] for name in sorted(value)}
     result: dict[str, Json] = {}
     for name, item in service.items():
-        if name == dropped and key not in service and entry:
-            result[key] = entry
-        elif name == key and entry:
+        if (name == dropped and key not in service and entry) or (name == key and entry):
             result[key] = entry
         elif name not in (dropped, key):
             result[name] = item

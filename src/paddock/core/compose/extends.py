@@ -5,11 +5,11 @@ from __future__ import annotations
 import posixpath
 
 from .files import absolute
-from .reader import Reader, Scope, apply_resets
 from .merge import CannotMerge, extend_service
 from .mounts import relative_to
 from .paths import Resolver, is_remote
-from .tree import Map, Mark, Path, Value
+from .reader import Reader, Scope, apply_resets
+from .tree import Map, Mark, Path, Seq, Value
 
 EXTENDS_LIMIT = 100
 Resets = tuple[tuple[Path, ...], ...]
@@ -31,6 +31,7 @@ class _Extender:
         self.report = reader.report
         self.file = file
         self.scope = scope
+        self.cycles: list[list[str]] = []
 
     def extended(self, name: str, services: Map, resets: Resets, trail: Trail) -> Value:
         service = services.get(name)
@@ -50,15 +51,18 @@ class _Extender:
             self._problem(f"cannot extend service {name!r}: service {wanted!r} not found", name, services)
             return service.without("extends")
         if (where, name) in trail or len(trail) > EXTENDS_LIMIT:
-            steps = " -> ".join(step for _, step in (*trail, (where, name)))
-            self._problem(f"circular reference in extends: {steps}", name, services)
+            steps = [step for _, step in trail]
+            if sorted(steps) not in self.cycles:
+                self.cycles.append(sorted(steps))
+                self._problem(f"circular reference in extends: {' -> '.join((*steps, name))}", name, services)
             return service.without("extends")
         base = self.extended(wanted, services, resets, (*trail, (where, name)))
         if not isinstance(base, Map):
             return service
         return self._laid_over(base, service, name, resets)
 
-    def _laid_over(self, base: Map, service: Map, name: str, resets: Resets) -> Value:
+    def _laid_over(self, original: Map, service: Map, name: str, resets: Resets) -> Value:
+        base = without_nil(original)
         for paths in resets:
             inner = tuple(path[2:] for path in paths if path[:2] == ("services", name) and len(path) > 2)
             base = apply_resets(base, inner)
@@ -86,7 +90,8 @@ class _Extender:
             return None
         path = absolute(absolute(file, self.scope.base), self.reader.options.working_dir)
         directory = directory_of(self.reader, file, self.scope.base)
-        model, resets, before = Map(), (), len(self.report.problems)
+        model, before = Map(), len(self.report.problems)
+        resets: tuple[Path, ...] = ()
         if self.reader.disk.exists(path):
             for layer, paths in self.reader.documents(path, self.scope):
                 model, resets = self.reader.add(model, layer, path, check=False), paths
@@ -107,6 +112,19 @@ class _Extender:
         service = services.get(name)
         mark = service.marks.get("extends") if isinstance(service, Map) else None
         self.report.add(message, path=("services", name, "extends"), mark=mark or Mark(self.file, 0))
+
+
+def without_nil(value: Map) -> Map:
+    """compose-go copies a base deeply, and a copied empty list is a list again."""
+
+    def walk(item: Value) -> Value:
+        if isinstance(item, Map):
+            return item.like({key: walk(inner) for key, inner in item.items()})
+        return Seq([walk(inner) for inner in item], item.marks) if isinstance(item, Seq) else item
+
+    walked = walk(value)
+    assert isinstance(walked, Map)
+    return walked
 
 
 def directory_of(reader: Reader, file: str, base: str) -> str:

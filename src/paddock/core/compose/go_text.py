@@ -25,7 +25,8 @@ _UNITS_NS = {
     "m": 60_000_000_000,
     "h": 3_600_000_000_000,
 }
-_SIZE_UNITS = {"k": 2**10, "m": 2**20, "g": 2**30, "t": 2**40, "p": 2**50}
+_SIZE = re.compile(r"([0-9]+(?:\.[0-9]+)*) ?([kKmMgGtTpP]?)[iI]?[bB]?")
+_SIZE_UNITS = {"": 1, "k": 2**10, "m": 2**20, "g": 2**30, "t": 2**40, "p": 2**50}
 _DIGITS = frozenset("0123456789")
 INT64_MAX = 2**63 - 1
 INT64_MIN = -(2**63)
@@ -183,18 +184,10 @@ def _fraction(amount: int, unit: int) -> str:
 
 def parse_bytes(text: str) -> int:
     """units.RAMInBytes: powers of 1024, `b`, `kb` and `kib` alike. Raises ValueError."""
-    last = max((text.rfind(char) for char in "0123456789. "), default=-1)
-    if last == -1:
+    found = _SIZE.fullmatch(text)
+    if found is None:
         raise ValueError(f"invalid size: '{text}'")
-    number_text = text[:last] if text[last] == " " else text[: last + 1]
-    suffix = text[last + 1 :].lower()
-    size = parse_float(number_text)
-    if size < 0:
-        raise ValueError(f"invalid size: '{text}'")
-    if suffix not in ("", "b"):
-        if suffix[0] not in _SIZE_UNITS or suffix[1:] not in ("", "b", "ib"):
-            raise ValueError(f"invalid suffix: '{suffix}'")
-        size *= _SIZE_UNITS[suffix[0]]
+    size = parse_float(found.group(1)) * _SIZE_UNITS[found.group(2).lower()]
     if math.isnan(size) or math.isinf(size) or size > INT64_MAX:
         return INT64_MIN
     return int(size)

@@ -8,9 +8,9 @@ from collections.abc import Callable
 from .discovery import read_env_files
 from .extends import directory_of
 from .files import absolute
-from .reader import Reader, Scope
 from .mounts import join
 from .paths import is_remote
+from .reader import Reader, Scope
 from .tree import Map, Mark, Seq, Value
 
 INCLUDE_LIMIT = 100

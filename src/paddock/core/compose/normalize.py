@@ -17,8 +17,7 @@ def normalize(model: Map, name: str, environment: Mapping[str, str]) -> Map:
     result = _networks(model.with_item("name", name))
     services = result.get("services")
     if isinstance(services, Map):
-        normal = {key: _service(item, environment) if isinstance(item, Map) else item for key, item in services.items()}
-        result["services"] = services.like(normal)
+        result["services"] = services.like({key: _service(item, environment) for key, item in services.items()})
     for section in ("networks", "volumes", "configs", "secrets", "models"):
         entries = result.get(section)
         if isinstance(entries, Map):
@@ -47,7 +46,9 @@ def _networks(model: Map) -> Map:
     return model.with_item("networks", known) if known else model
 
 
-def _service(service: Map, environment: Mapping[str, str]) -> Map:
+def _service(service: Value, environment: Mapping[str, str]) -> Value:
+    if not isinstance(service, Map):
+        return service
     result = service.like(service)
     if result.get("pull_policy") == "if_not_present":
         result["pull_policy"] = "missing"

@@ -13,7 +13,7 @@ _REMOTE_CONTEXTS = ("https://", "http://", "git://", "ssh://", "github.com/", "g
 
 def is_remote(path: str) -> bool:
     """Whether compose would fetch `path` from a Git repository or a registry."""
-    if path.startswith("oci://") or path.startswith(("git://", "ssh://", "git@", "github.com/")):
+    if path.startswith(("oci://", "git://", "ssh://", "git@", "github.com/")):
         return True
     return path.startswith(("http://", "https://")) and path.split("#", 1)[0].endswith(".git")
 

@@ -86,6 +86,7 @@ def _name(reader: Reader, found: Found) -> tuple[str, dict[str, str]]:
     """The project's name, and the environment with COMPOSE_PROJECT_NAME set to it. Raises Invalid."""
     options, report = reader.options, reader.report
     environment = dict(found.environment)
+    known = environment if options.interpolate else {}
     name = options.project_name or environment.get("COMPOSE_PROJECT_NAME", "")
     if name:
         if not options.project_name:
@@ -93,15 +94,16 @@ def _name(reader: Reader, found: Found) -> tuple[str, dict[str, str]]:
     else:
         written = _written_name(reader, found)
         base = normal_name(found.working_dir.rsplit("/", 1)[-1])
+        shown = written
         if options.interpolate:
             try:
-                written = substitute(written, environment.get, report.warn)
+                shown = substitute(written, environment.get, report.warn)
             except (BadTemplate, MissingVariable) as error:
                 report.add(f"invalid project name: {error}", path=("name",))
-        name = normal_name(written) if written else base
+        name = normal_name(shown) if written else base
     report.stop()
-    environment["COMPOSE_PROJECT_NAME"] = name
-    return name, environment
+    known["COMPOSE_PROJECT_NAME"] = name
+    return name, known
 
 
 def _written_name(reader: Reader, found: Found) -> str:
@@ -150,7 +152,7 @@ class _Builder:
         else:
             resolved = chosen.services
         self.report.stop()
-        bound = self._assembled(resolved, sections, model)
+        bound = self._assembled(resolved, used_resources(chosen.enabled), sections, model)
         project = self._project(model, bound)
         return msgspec.structs.replace(
             project, disabled=dict(chosen.disabled), secret_values=secrets, config_values=configs
@@ -167,8 +169,9 @@ class _Builder:
                 mode: dict[str, Json] = {"mode": deploy["mode"]} if "mode" in deploy else {}
                 service["deploy"] = {**mode, **replicas, **deploy, **replicas}
 
-    def _assembled(self, services: Services, sections: Mapping[str, Services], model: Map) -> dict[str, Json]:
-        used = used_resources(services)
+    def _assembled(
+        self, services: Services, used: Mapping[str, Mapping[str, bool]], sections: Mapping[str, Services], model: Map
+    ) -> dict[str, Json]:
         bound: dict[str, Json] = {"name": self.name, "services": {key: services[key] for key in sorted(services)}}
         for section, _ in SECTIONS:
             kept = {key: item for key, item in sections[section].items() if key in used.get(section, {})}

@@ -43,7 +43,11 @@ class Reader:
         if text is None:
             return []
         found = []
-        for document in read_documents(text, self.report):
+        before = len(self.report.problems)
+        documents = read_documents(text, self.report)
+        if len(self.report.problems) > before:
+            return []
+        for document in documents:
             value = document.value
             if not isinstance(value, Map):
                 self.report.add("Top-level object must be a mapping", mark=Mark(file, 1))

@@ -36,9 +36,22 @@ _ESCAPES = str.maketrans(
 def canonical(project: Project) -> dict[str, Json]:
     """What `docker compose config --format json` prints: the model by sorted section, every `$` doubled."""
     shown = {key: project.model[key] for key in sorted(project.model)}
+    if project.interpolated:
+        shown["services"] = {name: _as_2_26(service) for name, service in _services(project).items()}
     escaped = _doubled(shown) if project.interpolated else shown
     assert isinstance(escaped, dict)
     return escaped
+
+
+def _as_2_26(service: dict[str, Json]) -> dict[str, Json]:
+    """docker compose 2.26 loses `gw_priority` on its way to the output."""
+    networks = service.get("networks")
+    if not isinstance(networks, dict) or not any(isinstance(item, dict) for item in networks.values()):
+        return service
+    shown: dict[str, Json] = {}
+    for name, item in networks.items():
+        shown[name] = {k: v for k, v in item.items() if k != "gw_priority"} if isinstance(item, dict) else item
+    return {key: shown if key == "networks" else item for key, item in service.items()}
 
 
 def _doubled(value: Json) -> Json:
@@ -101,9 +114,8 @@ class _Dumper(yaml.SafeDumper):
 def _represent_text(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
     if "\n" in text and not re.search(r"[ \t]+\n|^\s", text):
         return dumper.represent_scalar("tag:yaml.org,2002:str", text, style="|")
-    quoted = dumper.resolve(yaml.ScalarNode, text, (True, False)) != "tag:yaml.org,2002:str" or _YAML_1_1.fullmatch(
-        text
-    )
+    plain = _PLAIN.resolve(yaml.ScalarNode, text, (True, False))  # type: ignore[no-untyped-call]
+    quoted = plain != "tag:yaml.org,2002:str" or _YAML_1_1.fullmatch(text)
     return dumper.represent_scalar("tag:yaml.org,2002:str", text, style='"' if quoted else None)
 
 
@@ -114,6 +126,7 @@ def _represent_float(dumper: yaml.SafeDumper, number: float) -> yaml.ScalarNode:
 _YAML_1_1 = re.compile(
     r"[yYnN]|[+-]?[0-9][0-9_]*(:[0-5]?[0-9])+(\.[0-9_]*)?|[+-]?(\d[\d_]*\.?\d*|\.\d+)([eE][+-]?\d+)?|0[oO][0-7]+|"
 )
+_PLAIN = yaml.resolver.Resolver()
 _Dumper.add_representer(str, _represent_text)
 _Dumper.add_representer(float, _represent_float)
 
@@ -178,7 +191,7 @@ def service_hashes(project: Project) -> dict[str, str]:
 
 def service_hash(service: dict[str, Json], default_platform: str = "") -> str:
     """compose's ServiceHash: SHA-256 of the service's JSON, less what does not need a new container."""
-    hashed = {key: item for key, item in service.items() if key not in ("build", "pull_policy", "scale")}
+    hashed = {key: item for key, item in _as_2_26(service).items() if key not in ("build", "pull_policy", "scale")}
     deploy = hashed.get("deploy")
     if isinstance(deploy, dict):
         hashed["deploy"] = {key: item for key, item in deploy.items() if key != "replicas"}

@@ -92,7 +92,8 @@ class Kind:
         elif isinstance(value, str) and self.pattern and not self.pattern.fullmatch(value):
             scope.problem(f"{value!r} does not have the form {self.pattern.pattern}", path)
         elif isinstance(value, int | float) and not isinstance(value, bool) and not self.low <= value <= self.high:
-            scope.problem(f"{value} must be between {self.low:g} and {self.high:g}", path)
+            bounds = f"at least {self.low:g}" if math.isinf(self.high) else f"between {self.low:g} and {self.high:g}"
+            scope.problem(f"{value} must be {bounds}", path)
 
 
 class ListOf:

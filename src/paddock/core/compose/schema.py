@@ -6,9 +6,11 @@ It is that of docker compose 2.26, plus what the specification gained since (`mo
 
 from __future__ import annotations
 
+import math
+
 from .report import Report
 from .rules import ANY_KINDS, Kind, ListOf, MapOf, OneOf, Record, Rule, Scope
-from .tree import Map
+from .tree import Map, Path, Seq, Value
 
 NAMES = r"[a-zA-Z0-9._-]+"
 
@@ -410,3 +412,16 @@ FILE = Record(
 
 def check_schema(model: Map, report: Report) -> None:
     FILE.check(model, (), Scope(model, report))
+    _finite(model, (), model, report)
+
+
+def _finite(value: Value, path: Path, model: Map, report: Report) -> None:
+    """JSON has no infinity, so no field may be one, extensions included."""
+    if isinstance(value, float) and not math.isfinite(value):
+        report.add(f"unsupported value: {value}", path=path, root=model)
+    elif isinstance(value, Map):
+        for key, item in value.items():
+            _finite(item, (*path, key), model, report)
+    elif isinstance(value, Seq):
+        for index, item in enumerate(value):
+            _finite(item, (*path, index), model, report)

@@ -12,8 +12,11 @@ Services: TypeAlias = "dict[str, dict[str, Json]]"
 
 
 class Chosen(NamedTuple):
+    """`enabled` are all services of the active profiles, chosen or not: their resources stay in the model."""
+
     services: Services
     disabled: Services
+    enabled: Services
 
 
 def select(
@@ -21,7 +24,7 @@ def select(
 ) -> Chosen:
     """All services when `names` is empty."""
     if not names:
-        return Chosen(services, disabled)
+        return Chosen(services, disabled, services)
     active = list(profiles)
     for name in names:
         own = disabled.get(name, {}).get("profiles")
@@ -30,7 +33,7 @@ def select(
     enabled = {name: item for name, item in everything.items() if name in services or _has_profile(item, active)}
     kept = with_dependencies(enabled, names, report)
     chosen = {name: _without_others(item, kept) for name, item in enabled.items() if name in kept}
-    return Chosen(chosen, {name: item for name, item in everything.items() if name not in kept})
+    return Chosen(chosen, {name: item for name, item in everything.items() if name not in kept}, enabled)
 
 
 def _has_profile(service: Mapping[str, Json], profiles: list[str]) -> bool:

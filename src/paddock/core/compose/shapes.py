@@ -31,7 +31,7 @@ def record(*fields: Field) -> Decoder:
         result: dict[str, Json] = {}
         for field in fields:
             item = field.decode(source.get(field.name), at.child(field.name))
-            if field.omit == EMPTY and not item or field.omit == NIL and item is None:
+            if (field.omit == EMPTY and not item) or (field.omit == NIL and item is None):
                 continue
             result[field.shown or field.name] = item
         return result

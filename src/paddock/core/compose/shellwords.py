@@ -19,7 +19,7 @@ class _Splitter:
     def run(self, line: str) -> list[str]:
         for char in line:
             if self.escaped:
-                self._take({"t": "\t", "n": "\n"}.get(char, char))
+                self._take(char)
                 self.escaped = False
             elif char == "\\":
                 if self.single:

@@ -27,15 +27,15 @@ class Map(dict[str, "Value"]):
 
     def __init__(
         self,
-        items: Mapping[str, Value] | Iterable[tuple[str, Value]] = (),
+        items: Mapping[str, Value] | None = None,
         marks: Mapping[str, Mark] | None = None,
         relative: Mapping[str, str] | None = None,
     ) -> None:
-        super().__init__(items)
+        super().__init__(items or {})
         self.marks: dict[str, Mark] = dict(marks or {})
         self.relative: dict[str, str] = dict(relative or {})
 
-    def like(self, items: Mapping[str, Value] | Iterable[tuple[str, Value]]) -> Map:
+    def like(self, items: Mapping[str, Value]) -> Map:
         """Other items, same places."""
         return Map(items, self.marks, self.relative)
 
@@ -60,13 +60,15 @@ class Seq(list["Value"]):
         self.nil = nil
 
     def like(self, items: Iterable[Value]) -> Seq:
-        return Seq(items, self.marks)
+        """Other items, same places."""
+        kept = list(items)
+        return Seq(kept, self.marks, nil=self.nil and not kept)
 
     def pairs(self) -> Iterable[tuple[Value, Mark | None]]:
         return zip(self, self.marks, strict=True)
 
 
-Value: TypeAlias = "None | bool | int | float | str | Timestamp | Map | Seq"
+Value: TypeAlias = "bool | int | float | str | Timestamp | Map | Seq | None"
 Path: TypeAlias = tuple[str | int, ...]
 
 

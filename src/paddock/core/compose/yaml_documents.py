@@ -18,6 +18,14 @@ NODE_LIMIT = 500_000
 DEPTH_LIMIT = 200
 
 
+class BadYaml(Exception):
+    """Text that is no YAML; `line` counts from 1."""
+
+    def __init__(self, message: str, line: int) -> None:
+        super().__init__(message)
+        self.line = line
+
+
 class Document(NamedTuple):
     value: Value
     resets: tuple[Path, ...]
@@ -40,6 +48,9 @@ def read_documents(text: str, report: Report) -> list[Document]:
     """Every document in `text`; problems go to `report`, under its file."""
     try:
         roots = list(_compose(text))
+    except BadYaml as error:
+        report.add(f"not valid YAML: {error}", mark=Mark(report.file, error.line))
+        return []
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         line = mark.line + 1 if mark else 0
@@ -74,9 +85,7 @@ def _compose(text: str) -> Iterator[Node]:
                     stack.pop()
             case yaml.AliasEvent():
                 if event.anchor not in anchors:
-                    raise yaml.MarkedYAMLError(
-                        problem=f"unknown anchor '{event.anchor}'", problem_mark=event.start_mark
-                    )
+                    raise BadYaml(f"unknown anchor '{event.anchor}'", _line(event))
                 stack[-1].children.append(anchors[event.anchor])
             case yaml.ScalarEvent() | yaml.MappingStartEvent() | yaml.SequenceStartEvent():
                 _open(event, anchors, stack)
@@ -85,7 +94,7 @@ def _compose(text: str) -> Iterator[Node]:
 
 
 def _open(event: yaml.NodeEvent, anchors: dict[str, Node], stack: list[Node]) -> None:
-    line = event.start_mark.line + 1
+    line = _line(event)
     tag = short_tag(event.tag)  # type: ignore[attr-defined]
     if isinstance(event, yaml.ScalarEvent):
         node = Node("scalar", tag or _default_tag(event), event.value, line)
@@ -97,10 +106,12 @@ def _open(event: yaml.NodeEvent, anchors: dict[str, Node], stack: list[Node]) ->
         stack[-1].children.append(node)
     if not stack or node.kind != "scalar":
         if len(stack) > DEPTH_LIMIT:
-            raise yaml.MarkedYAMLError(
-                problem=f"nested deeper than {DEPTH_LIMIT} levels", problem_mark=event.start_mark
-            )
+            raise BadYaml(f"nested deeper than {DEPTH_LIMIT} levels", _line(event))
         stack.append(node)
+
+
+def _line(event: yaml.Event) -> int:
+    return event.start_mark.line + 1 if event.start_mark else 0
 
 
 def _default_tag(event: yaml.ScalarEvent) -> str:
