@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from paddock.cli.drawing import Drawing, drawing
 from paddock.cli.output import say
 from paddock.cli.verdict import Progress, progress, slot_of, verdict
-from paddock.model.errors import Refused, TooOld, Transient
+from paddock.model.errors import NotFound, Refused, TooOld, Transient
 from paddock.wire.api import ContainerView, EventView, ServiceView
 
 if TYPE_CHECKING:
@@ -48,7 +48,11 @@ class Goal(NamedTuple):
 async def generations(client: Client, stack: str) -> dict[str, int]:
     """Slot -> the newest generation there is: what was before the change is not held against it."""
     newest: dict[str, int] = {}
-    for view in await client.containers(stack=stack, all=True):
+    try:
+        views = await client.containers(stack=stack, all=True)
+    except NotFound:  # its first time
+        return newest
+    for view in views:
         newest[slot_of(view)] = max(newest.get(slot_of(view), 0), view.generation)
     return newest
 
