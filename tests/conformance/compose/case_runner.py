@@ -141,6 +141,6 @@ def theirs(case: Case, binary: str) -> tuple[bool, str]:
         if done.returncode:
             lines = [line for line in done.stderr.splitlines() if not line.startswith("time=")]
             return False, "\n".join(lines).replace(top, "").strip() + "\n"
-        text = done.stdout.replace(top, "")
+        text = done.stdout.replace(f'"{top}"', '"/"').replace(top, "")
         lines = sorted(text.splitlines(keepends=True))
         return True, "".join(lines) if case.answer == "expected.txt" else text
