@@ -102,6 +102,12 @@ class Ledger:
         self._write([("REPLACE INTO progress VALUES (?, ?)", (unit, _encode(progress)))], durable=False)
         self.progress[unit] = progress
 
+    def leave(self, unit: UnitId) -> None:
+        """A unit found on the engine that is in no assignment: its containers have to go."""
+        item = UnitAssignment(unit=unit, desired=UnitDesired.REMOVED)
+        self._write([("REPLACE INTO leaving VALUES (?, ?)", (unit, _encode(item)))], durable=False)
+        self.leaving[unit] = item
+
     def forget(self, unit: UnitId) -> None:
         """A unit that was dropped and has nothing here any more."""
         statements = [(f"DELETE FROM {table} WHERE unit = ?", (unit,)) for table in ("leaving", "progress")]

@@ -47,7 +47,7 @@ def _unmet(draft: Draft, service: Service, dependency: Dependency) -> str:
 
 def _unit_unmet(unit: Unit, dependency: Dependency) -> str:
     if unit.desired >= UnitDesired.STOPPED:
-        return f"{unit.name} is stopped"
+        return f"{unit.name} is {'stopped' if unit.desired == UnitDesired.STOPPED else 'being replaced'}"
     match dependency.condition:
         case "service_started":
             met = unit.state in (UnitState.RUNNING, UnitState.COMPLETE)

@@ -81,6 +81,8 @@ class SimulatedDisk:
     def __init__(self, seed: int = 0, *, capacity_bytes: int = 0) -> None:
         self.vfs = f"simulated-{next(_names)}"
         self.capacity_bytes = capacity_bytes
+        self.ignores_syncs = False
+        """As cheap disks do: it says it has synced, and has not."""
         self.operations: list[str] = []
         """What was done since `restart` or `arm`, in words: `write paddock.db-wal`."""
         self._chance = random.Random(seed)
@@ -121,7 +123,7 @@ class SimulatedDisk:
             if not content.named and self._chance.random() < 0.5:
                 del self._files[path]
         self._locks.clear()
-        self._off = False
+        self._off = self.ignores_syncs = False
         self.arm()
 
     def damage(self, path: Path, offset: int, mask: int = 0xFF) -> None:
@@ -162,6 +164,9 @@ class SimulatedDisk:
     def size(self, path: Path) -> int:
         self.check_power()
         return len(self._files[str(path)].now)
+
+    def make_private(self, path: Path) -> None:
+        self.check_power()
 
     def replace(self, source: Path, target: Path) -> None:
         self.count(f"rename {source.name} {target.name}")
@@ -287,7 +292,8 @@ class _File:
 
     def xSync(self, flags: int) -> None:
         self._disk.count(f"sync {self._name}")
-        self._content.sync()
+        if not self._disk.ignores_syncs:
+            self._content.sync()
 
     def xFileSize(self) -> int:
         self._disk.check_power()

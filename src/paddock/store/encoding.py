@@ -1,6 +1,6 @@
 """Objects and commits as bytes: msgpack, each object encoded once and shared by its own row and its commit's.
 
-msgpack rather than JSON because a unit takes a third of the time to encode and half to decode (floats).
+msgpack rather than JSON: a unit takes a third less time to decode and a sixth less space.
 """
 
 from __future__ import annotations

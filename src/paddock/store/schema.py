@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import cast
 
 import apsw
+import msgspec
 
 from paddock.model.errors import Broken
 
@@ -22,9 +23,9 @@ CREATE TABLE commits (
     checksum INTEGER NOT NULL
 ) STRICT;
 CREATE TABLE head (
-    one INTEGER PRIMARY KEY CHECK (one = 1), version INTEGER NOT NULL, objects INTEGER NOT NULL
+    one INTEGER PRIMARY KEY CHECK (one = 1), version INTEGER NOT NULL, floor INTEGER NOT NULL, objects INTEGER NOT NULL
 ) STRICT;
-INSERT INTO head VALUES (1, 0, 0);
+INSERT INTO head VALUES (1, 0, 0, 0);
 """
 
 MIGRATIONS: dict[int, Callable[[apsw.Connection], None]] = {}
@@ -62,9 +63,17 @@ def damage(connection: apsw.Connection) -> list[str]:
     return [] if found == ["ok"] else found
 
 
-def head(connection: apsw.Connection) -> tuple[int, int]:
-    """The version of the last commit, and how many objects there are."""
-    rows = cast(list[tuple[int, int]], connection.execute("SELECT version, objects FROM head").fetchall())
+class Head(msgspec.Struct, frozen=True, kw_only=True):
+    """`commits` holds every version after `floor` up to `version`; `objects` has so many rows."""
+
+    version: int
+    floor: int
+    objects: int
+
+
+def head(connection: apsw.Connection) -> Head:
+    rows = cast(list[tuple[int, int, int]], connection.execute("SELECT version, floor, objects FROM head").fetchall())
     if len(rows) != 1:
         raise apsw.CorruptError(f"table head has {len(rows)} rows")
-    return rows[0]
+    version, floor, objects = rows[0]
+    return Head(version=version, floor=floor, objects=objects)

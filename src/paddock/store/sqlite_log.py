@@ -20,7 +20,7 @@ from paddock.model.objects import AnyObject
 from paddock.model.snapshot import Snapshot
 from paddock.store.encoding import ObjectReader, commit_checksum, decode_commit, row_checksum
 from paddock.store.journal import Record, Row
-from paddock.store.schema import head
+from paddock.store.schema import Head, head
 from paddock.store.sqlite_file import damaged, explained, open_file
 from paddock.store.store import HistoryLimits
 from paddock.world.disk import Disk
@@ -33,6 +33,7 @@ _PUT = (
     " version = excluded.version, data = excluded.data, checksum = excluded.checksum"
 )
 _DELETE = "DELETE FROM objects WHERE kind = ? AND id = ?"
+_HEAD = "UPDATE head SET version = ?, objects = ?, floor = max(floor, ?)"
 _LOG = "INSERT INTO commits VALUES (?, ?, ?, ?, ?)"
 
 
@@ -51,12 +52,12 @@ class SqliteLog:
 
     def load(self) -> Snapshot:
         with explained(self._path), _without_gc():
-            version, count = head(self.connection)
-            self._load_history(version)
-            objects = list(self._objects(version))
-            if len(objects) != count:
-                raise damaged(self._path, f"{len(objects)} objects are there, not {count}")
-            return Snapshot.of(objects, version)
+            newest = head(self.connection)
+            self._load_history(newest)
+            objects = list(self._objects(newest.version))
+            if len(objects) != newest.objects:
+                raise damaged(self._path, f"{len(objects)} objects are there, not {newest.objects}")
+            return Snapshot.of(objects, newest.version)
 
     def _objects(self, newest: int) -> Iterator[AnyObject]:
         reader = ObjectReader()
@@ -65,16 +66,16 @@ class SqliteLog:
                 raise damaged(self._path, f"{kind} {id} is not what was written")
             yield reader.decode(data)
 
-    def _load_history(self, newest: int) -> None:
+    def _load_history(self, newest: Head) -> None:
         rows = self.connection.execute("SELECT version, at_s, size, data, checksum FROM commits ORDER BY version")
+        expected = newest.floor
         for version, at_s, size, data, checksum in rows:
-            if commit_checksum(version, at_s, data) != checksum:
-                raise damaged(self._path, f"commit {version} is not what was written")
-            if self._kept and version != self._kept[-1][0] + 1:
-                raise damaged(self._path, f"commit {self._kept[-1][0] + 1} is missing")
+            expected += 1
+            if version != expected or commit_checksum(version, at_s, data) != checksum:
+                raise damaged(self._path, f"commit {expected} is not what was written")
             self._keep(version, at_s, size)
-        if self._kept and self._kept[-1][0] != newest:
-            raise damaged(self._path, f"its last commit is {self._kept[-1][0]}, but {newest} was acknowledged")
+        if expected != newest.version:
+            raise damaged(self._path, f"commits {expected + 1} to {newest.version} are missing")
 
     def read(self, since: int, limit: int) -> tuple[Commit, ...]:
         query = "SELECT version, at_s, data, checksum FROM commits WHERE version > ? ORDER BY version LIMIT ?"
@@ -104,7 +105,7 @@ class SqliteLog:
             self.connection.executemany(_LOG, [_logged(record) for record in records])
             self.connection.execute("DELETE FROM commits WHERE version <= ?", (floor,))
             newest = records[-1]
-            self.connection.execute("UPDATE head SET version = ?, objects = ?", (newest.version, newest.objects))
+            self.connection.execute(_HEAD, (newest.version, newest.objects, floor))
             self.connection.execute("COMMIT")
 
     def _keep(self, version: int, at_s: float, size: int) -> None:

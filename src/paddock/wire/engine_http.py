@@ -314,13 +314,14 @@ class EngineHttp:
         headers = (("Connection", "Upgrade"), ("Upgrade", protocol)) if protocol else ()
         call = await self._call(method, path, query, body, headers)
         connection = await self._connect()
+        answer: Answer | None = None
         try:
             with _broken_streams(f"{call} at {self._where}"):
                 async with asyncio.timeout(timeout_s):
                     answer = await self._answered(connection, call)
-        except BaseException:
-            connection.abandon()
-            raise
+        finally:
+            if answer is None:
+                connection.abandon()
         return Hijacked(connection, answer, bytes(connection.parser.trailing_data[0]))
 
     async def ping(self, *, timeout_s: float = CONNECT_TIMEOUT_S) -> Answer:
@@ -368,15 +369,9 @@ class EngineHttp:
         connection = self._take_idle() or await self._connect()
         try:
             answer = await self._answered(connection, call)
-            answer = msgspec.structs.replace(answer, body=await _whole_body(connection))
-        except EngineError:
+            return msgspec.structs.replace(answer, body=await _whole_body(connection))
+        finally:
             self._give_back(connection)
-            raise
-        except BaseException:
-            connection.abandon()
-            raise
-        self._give_back(connection)
-        return answer
 
     async def _answered(self, connection: _Connection, call: _Call) -> Answer:
         await connection.send(call)
@@ -396,6 +391,7 @@ class EngineHttp:
         return None
 
     def _give_back(self, connection: _Connection) -> None:
+        """For the next call if this one came to its end, whatever the answer was; else it is closed."""
         parser = connection.parser
         if parser.our_state is h11.DONE and parser.their_state is h11.DONE and len(self._idle) < MOST_IDLE:
             parser.start_next_cycle()

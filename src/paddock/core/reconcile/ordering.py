@@ -35,7 +35,7 @@ def _decided(draft: Draft, service: Service, unit: Unit, missing: tuple[str, ...
         draft.wake(unit.not_before_s)
         return waits(unit, backing_off(unit), (), draft.now_s)
     if missing and not unit.attempts:
-        return waits(unit, f"waits for {missing[0]}", missing[1:], draft.now_s)
+        return waits(unit, f"waits: {missing[0]}", missing[1:], draft.now_s)
     for sharing in draft.spec(unit).container.sharing:
         partner = partner_of(draft, service, sharing.service, unit.slot)
         if sharing.what != "volumes" and (partner is None or partner.state != UnitState.RUNNING):

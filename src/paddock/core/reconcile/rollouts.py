@@ -173,7 +173,7 @@ def _on_failures(draft: Draft, service: Service, progress: Progress) -> Service:
     if failing <= rollout.failures or rollout.state == "paused":
         return service
     policy = policy_of(draft, service)
-    told = progress.failing[0].message
+    told = _last_words(draft, progress.failing[0])
     message = f"{failing} of {progress.total} units failed" + (f": {told}" if told else "")
     noted = msgspec.structs.replace(rollout, failures=failing, message=message)
     if failing / progress.total <= policy.max_failure_ratio or policy.failure_action == "continue":
@@ -181,6 +181,12 @@ def _on_failures(draft: Draft, service: Service, progress: Progress) -> Service:
     if policy.failure_action == "rollback" and not rollout.back and rollout.origin != rollout.target:
         return rolled_back(draft, service, f"{message}: back to the revision before")
     return _write(draft, service, msgspec.structs.replace(noted, state="paused"), f"{message}: paused")
+
+
+def _last_words(draft: Draft, unit: Unit) -> str:
+    """The newest message of the slot: a unit that is about to try again has none of its own."""
+    units = draft.slots(unit.service)[unit.slot]
+    return next((one.message for one in reversed(units) if one.message), "")
 
 
 def rolled_back(draft: Draft, service: Service, reason: str) -> Service:
