@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from typing import cast
 
 IDLE_TIMEOUT_S = 10.0
 MOST_CONNECTIONS = 128
@@ -25,11 +26,11 @@ class DnsStream(asyncio.Protocol):
         self._idle: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
+        # uvloop's transports do not derive from asyncio's classes.
+        self._transport = cast(asyncio.Transport, transport)
         peer = transport.get_extra_info("peername")
         if len(self._open) >= MOST_CONNECTIONS or not peer:
-            transport.abort()
+            self.abort()
             return
         self._source = peer[0]
         self._open.add(self)

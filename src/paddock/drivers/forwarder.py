@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from paddock.core.names.packet import REFUSED, SERVFAIL, Query, answers_to, code_of, pack_refusal
-from paddock.drivers.resolv_conf import Resolvers
+from paddock.drivers.resolv_conf import MOST_RESOLVERS, Resolvers
 from paddock.world.world import World
 
 TRY_TIMEOUT_S = 2.0
@@ -34,13 +34,15 @@ class Forwarder:
         self.own_addresses: frozenset[str] = frozenset()
         """Where we listen ourselves; never asked."""
 
-    def ask(self, data: bytes, query: Query, reply: Reply, *, stream: bool) -> None:
+    def ask(self, data: bytes, query: Query, reply: Reply, *, stream: bool, instead: Sequence[str] = ()) -> None:
+        """`instead`: resolvers to ask in place of the host's own."""
         if len(self._flights) >= MOST_FLIGHTS:
             self._world.probe("names: too many forwarded questions")
             reply(data[:2] + pack_refusal(query, REFUSED))
             return
         loop = asyncio.get_running_loop()
-        resolvers = [one for one in self._resolvers.current(loop.time()) if one not in self.own_addresses]
+        given = instead[:MOST_RESOLVERS] or self._resolvers.current(loop.time())
+        resolvers = [one for one in given if one not in self.own_addresses]
         tries = resolvers * LEAST_TRIES if len(resolvers) == 1 else resolvers
         flight = _Flight(data, query, stream=stream)
         flight.targets = [(address, self._port) for address in tries]

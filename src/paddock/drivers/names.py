@@ -27,7 +27,9 @@ __all__ = ["NameRecords", "NamedContainer", "NamedNetwork", "Names"]
 TTL_S = 1
 BURST_DATAGRAMS = 64
 MOST_ROTATIONS = 16
-MOST_CACHED = 4096
+MOST_PACKED_BYTES = 1 << 23
+PACKED_OVERHEAD_BYTES = 500
+"""What Python spends on one packed answer besides its bytes."""
 DATAGRAM_BYTES = 4096
 SOCKET_BUFFER_BYTES = 1 << 22
 LISTEN_BACKLOG = 128
@@ -40,11 +42,16 @@ Packed = Iterator[bytes]
 class _View:
     """Answers given to askers that are equal. `packed`: question bytes after the id -> answers in turn."""
 
-    __slots__ = ("asker", "packed")
+    __slots__ = ("asker", "packed", "packed_bytes")
 
     def __init__(self, asker: Asker) -> None:
         self.asker = asker
         self.packed: dict[bytes, Packed] = {}
+        self.packed_bytes = 0
+
+    def forget(self) -> None:
+        self.packed.clear()
+        self.packed_bytes = 0
 
 
 class Names:
@@ -58,6 +65,7 @@ class Names:
         self._zone = Zone()
         self._views: dict[Asker, _View] = {}
         self._sources: dict[NetworkId, dict[str, _View]] = {}
+        self._packed_bytes = 0
         self._listeners: dict[NetworkId, _Listener] = {}
         self._streams: set[DnsStream] = set()
         self._one_update = asyncio.Lock()
@@ -97,8 +105,9 @@ class Names:
             views.setdefault(asker, self._views.get(asker) or _View(asker))
         for view in views.values():
             if not changed.isdisjoint(view.asker.networks):
-                view.packed.clear()
+                view.forget()
         self._views = views
+        self._packed_bytes = sum(view.packed_bytes for view in views.values())
         self._forwarder.own_addresses = frozenset(one.gateway for one in records.networks)
         for network, listener in self._listeners.items():
             if network in sources:
@@ -143,28 +152,41 @@ class Names:
             return
         answer = self._zone.look_up(view.asker, query)
         if answer is None:
-            self._forwarder.ask(data, query, reply, stream=stream)
+            self._forwarder.ask(data, query, reply, stream=stream, instead=view.asker.resolvers)
             return
-        packed = _pack(query, answer, STREAM_BYTES if stream else query.udp_bytes)
+        turns = _turns(query, answer, STREAM_BYTES if stream else query.udp_bytes)
+        first = int(self._world.chance.uniform(0, len(turns))) % len(turns)
+        turns = turns[first:] + turns[:first]
         if not stream:
-            if len(view.packed) >= MOST_CACHED:
-                self._world.probe("names: packed answers full")
-                view.packed.clear()
-            view.packed[data[2:]] = packed
-        reply(data[:2] + next(packed))
+            self._keep(view, data[2:], turns[1:] + turns[:1])
+        reply(data[:2] + turns[0])
+
+    def _keep(self, view: _View, question: bytes, turns: list[bytes]) -> None:
+        """Askers can make up questions without end: when it is too much, all that is packed goes."""
+        bytes_ = len(question) + sum(map(len, turns)) + PACKED_OVERHEAD_BYTES
+        if self._packed_bytes + bytes_ > MOST_PACKED_BYTES:
+            self._world.probe("names: packed answers full")
+            for one in self._views.values():
+                one.forget()
+            self._packed_bytes = 0
+        view.packed[question] = itertools.cycle(turns)
+        view.packed_bytes += bytes_
+        self._packed_bytes += bytes_
+
+    @property
+    def packed_bytes(self) -> int:
+        return self._packed_bytes
 
 
-def _pack(query: Query, answer: Answer, limit: int) -> Packed:
-    """Every asker gets the addresses in another order."""
+def _turns(query: Query, answer: Answer, limit: int) -> list[bytes]:
+    """The same answer with its addresses in other orders."""
     count = len(answer.records)
     turns = min(max(count, 1), MOST_ROTATIONS)
     starts = [turn * count // turns for turn in range(turns)]
-    return itertools.cycle(
-        [
-            pack_answer(query, answer.code, answer.records[start:] + answer.records[:start], ttl_s=TTL_S, limit=limit)
-            for start in starts
-        ]
-    )
+    return [
+        pack_answer(query, answer.code, answer.records[start:] + answer.records[:start], ttl_s=TTL_S, limit=limit)
+        for start in starts
+    ]
 
 
 def _explain(network: NamedNetwork, port: int, error: OSError) -> str:

@@ -7,10 +7,11 @@ again costs a read. It works in the network namespace of the thread that makes i
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
 import socket
 import struct
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -78,10 +79,12 @@ class Overlay:
         async with asyncio.timeout(APPLY_TIMEOUT_S):
             return await asyncio.get_running_loop().run_in_executor(self._thread, self._observe)
 
-    async def changes(self) -> AsyncIterator[None]:
-        """Yields after a bridge or port of ours came, went or was altered, by whomever: then call `apply`.
+    async def changes(self) -> AsyncGenerator[None, None]:
+        """Yields once it is listening, and after a bridge or port of ours came, went or was altered, by whomever: then
+        call `apply`. Bursts become one.
 
-        Bursts become one. An engine that restarts may make its bridges anew, which throws our ports out of them.
+        An engine that restarts may make its bridges anew, which throws our ports out of them. Entries of a table that
+        somebody removes are not noticed here: an `apply` once a minute finds them.
         """
         async for _ in _link_changes():
             yield
@@ -173,7 +176,11 @@ class _Kernel:
             try:
                 self._write_link(rule, indexes)
             except NetlinkError as error:
-                problems[rule.port] = _explain(rule, error)
+                # Gone already is as good as dropped.
+                if not (isinstance(rule, DropPort) and error.code == errno.ENODEV):
+                    problems[rule.port] = _explain(rule, error.code)
+            except OSError as error:
+                problems[rule.port] = _explain(rule, error.errno or 0)
         for change, code in self._socket.change(changes):
             problems.setdefault(owners[id(change)], f"{change.what}: {os.strerror(code)}")
         return problems
@@ -215,8 +222,8 @@ def _change(entry: Entry, index: int) -> rtnetlink.Change:
             return rtnetlink.neighbour(index, entry.key, entry.value, present=entry.present)
 
 
-def _explain(rule: AnyRule, error: NetlinkError) -> str:
-    text = os.strerror(error.code)
+def _explain(rule: AnyRule, code: int) -> str:
+    text = os.strerror(code)
     match rule:
         case AddPort(tunnel=tunnel):
             return (
@@ -322,7 +329,7 @@ def _observed_port(link: _Link, names: Mapping[int, str], tables: _Tables) -> Ob
     )
 
 
-async def _link_changes() -> AsyncIterator[None]:
+async def _link_changes() -> AsyncGenerator[None, None]:
     """Watches link messages; those that only repeat what is known (counters, carrier) are not worth a yield."""
     loop = asyncio.get_running_loop()
     wake = asyncio.Event()
@@ -335,6 +342,7 @@ async def _link_changes() -> AsyncIterator[None]:
     try:
         listener.bind((0, rtnetlink.GROUP_LINK))
         loop.add_reader(listener.fileno(), _hear, listener, known, wake)
+        yield
         while True:
             await wake.wait()
             await asyncio.sleep(SETTLE_S)

@@ -212,6 +212,8 @@ class RouteSocket:
             return self._socket.recv(BUFFER_BYTES)
         except TimeoutError:
             raise Transient(f"the kernel gave no netlink answer within {TIMEOUT_S:.0f} s", retry_after_s=1.0) from None
+        except OSError as error:
+            raise Transient(f"a netlink answer was lost: {error.strerror}", retry_after_s=0.2) from error
 
 
 def _pack(change: Change, sequence: int, *, last: bool) -> bytes:

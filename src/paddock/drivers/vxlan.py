@@ -12,6 +12,7 @@ from typing import Literal
 
 import msgspec
 
+from paddock.drivers.rtnetlink import pack_address, text_address
 from paddock.model.objects import NetworkId
 
 PORT_PREFIX = "pdkv"
@@ -158,7 +159,7 @@ def _rules_for(network: WantedNetwork, observed: Observed) -> list[AnyRule]:
 def _tunnel_of(network: WantedNetwork) -> Tunnel:
     return Tunnel(
         vni=network.vni,
-        local_address=network.local_address,
+        local_address=_canonical(network.local_address),
         destination_port=network.destination_port,
     )
 
@@ -166,8 +167,8 @@ def _tunnel_of(network: WantedNetwork) -> Tunnel:
 def _entries(network: WantedNetwork, port: ObservedPort) -> list[AnyRule]:
     """Removals first; then the way to a MAC before anyone is told of the MAC."""
     remote = [peer for peer in network.peers if peer.host_address != network.local_address]
-    forwards = {peer.mac.lower(): peer.host_address for peer in remote}
-    neighbours = {peer.ipv4: peer.mac.lower() for peer in remote}
+    forwards = {peer.mac.lower(): _canonical(peer.host_address) for peer in remote}
+    neighbours = {_canonical(peer.ipv4): peer.mac.lower() for peer in remote}
     name = network.port
     return [
         *(_absent(name, "neighbour", address) for address in port.neighbours if address not in neighbours),
@@ -189,6 +190,11 @@ def _entries(network: WantedNetwork, port: ObservedPort) -> list[AnyRule]:
             if port.neighbours.get(address) != mac
         ),
     ]
+
+
+def _canonical(address: str) -> str:
+    """As the kernel's answer will read; IPv6 has many spellings."""
+    return text_address(pack_address(address)) if ":" in address else address
 
 
 def _missing_seats(port: str, forwards: Mapping[str, str], seats: Sequence[str]) -> list[Entry]:

@@ -102,6 +102,13 @@ def load(engine_socket: Path, image: Path) -> None:
             )
 
 
+def has_image(engine_socket: Path, name: str) -> bool:
+    try:
+        return bool(ask(engine_socket, "GET", f"/images/{name}/json"))
+    except UserError:
+        return False
+
+
 def last_words(log: Path) -> str:
     """The end of a log, on one line."""
     try:

@@ -125,8 +125,10 @@ class Host:
                 raise UserError(f"process {boot}, the first of {self.name}, survives kill -9", hint="a reboot ends it")
         self.cgroup.kill()
 
-    def run(self, argv: Sequence[str], path: str, timeout_s: float) -> subprocess.CompletedProcess[str]:
-        return self.place.run(argv, timeout_s=timeout_s, env={**os.environ, "PATH": path})
+    def run(
+        self, argv: Sequence[str], path: str, *, timeout_s: float, stdin: str = ""
+    ) -> subprocess.CompletedProcess[str]:
+        return self.place.run(argv, timeout_s=timeout_s, env={**os.environ, "PATH": path}, stdin=stdin)
 
     def write_hosts(self, addresses: Mapping[str, str]) -> None:
         """/etc/hosts, written in place: it is bound into the host while it runs."""

@@ -156,11 +156,11 @@ class Playground:
         return self._place(host).pid(label)
 
     def exec(
-        self, host: str, argv: Sequence[str], *, timeout_s: float = EXEC_TIMEOUT_S
+        self, host: str, argv: Sequence[str], *, timeout_s: float = EXEC_TIMEOUT_S, stdin: str = ""
     ) -> subprocess.CompletedProcess[str]:
         """Runs a command on the host to its end."""
         settings = self._with_host(host)
-        return self._host(host).run(argv, machine.search_path(settings.engine_dir), timeout_s)
+        return self._host(host).run(argv, machine.search_path(settings.engine_dir), timeout_s=timeout_s, stdin=stdin)
 
     def entering(self, host: str) -> tuple[str, ...]:
         """What to put before a command to run it on the host, say with a terminal."""

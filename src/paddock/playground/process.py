@@ -73,14 +73,16 @@ class Place:
             return False
         return True
 
-    def run(self, argv: Sequence[str], *, timeout_s: float, env: Mapping[str, str]) -> subprocess.CompletedProcess[str]:
+    def run(
+        self, argv: Sequence[str], *, timeout_s: float, env: Mapping[str, str], stdin: str = ""
+    ) -> subprocess.CompletedProcess[str]:
         """Runs a command to its end and returns what it printed."""
         joined, extra = self.joining(argv)
         try:
             return subprocess.run(
                 joined,
                 check=False,
-                stdin=subprocess.DEVNULL,
+                input=stdin,
                 capture_output=True,
                 text=True,
                 errors="replace",

@@ -23,11 +23,13 @@ class NamedNetwork(msgspec.Struct, frozen=True, kw_only=True):
 class NamedContainer(msgspec.Struct, frozen=True, kw_only=True):
     """A local container. `addresses`: network -> its address there; a name is looked up in that order of networks.
 
-    `links`: alias -> name, for this container only.
+    `links`: alias -> name, for this container only. `resolvers`: asked instead of the host's own for all other names
+    (what its user gave as `dns`; the engine must be given the gateway alone, or our names would go there too).
     """
 
     addresses: Mapping[NetworkId, str]
     links: Mapping[str, str] = {}
+    resolvers: tuple[str, ...] = ()
 
 
 class NameRecords(msgspec.Struct, frozen=True, kw_only=True):

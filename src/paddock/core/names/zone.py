@@ -39,6 +39,7 @@ class Asker(msgspec.Struct, frozen=True, kw_only=True):
 
     networks: tuple[NetworkId, ...]
     links: tuple[tuple[str, str], ...] = ()
+    resolvers: tuple[str, ...] = ()
 
 
 class Answer(msgspec.Struct, frozen=True, kw_only=True, gc=False):
@@ -140,4 +141,4 @@ def _reversed_address(name: str) -> ipaddress.IPv4Address | None:
 
 def asker_of(container: NamedContainer) -> Asker:
     links = sorted((alias.lower(), target.lower()) for alias, target in container.links.items())
-    return Asker(networks=tuple(container.addresses), links=tuple(links))
+    return Asker(networks=tuple(container.addresses), links=tuple(links), resolvers=container.resolvers)
