@@ -158,7 +158,7 @@ class Agent:
         return facts
 
     def _use(self, facts: HostFacts) -> None:
-        if facts.address != self.networks.local_address:
+        if facts.address and facts.address != self.networks.local_address:
             self.networks.local_address = facts.address
             self.networks.changed()
 

@@ -141,12 +141,16 @@ class Networks:
             await self._list()
         await self._remove_unneeded()
         networks = [network for network in self._there.values() if network is not None]
-        peers = self._peers()
-        applied = await self._overlay.apply(
-            [self._wanted(network, peers.get(network.network, [])) for network in networks]
-        )
         unheard = await self._names.update(self._records(networks))
-        self._tell({**applied.problems, **unheard})
+        self._tell({**await self._program(networks), **unheard})
+
+    async def _program(self, networks: Sequence[NetworkAssignment]) -> Mapping[str, str]:
+        """What went wrong. While this host's address is not known the kernel keeps what it has, and goes on working."""
+        if not self.local_address:
+            return {}
+        peers = self._peers()
+        wanted = [self._wanted(network, peers.get(network.network, [])) for network in networks]
+        return (await self._overlay.apply(wanted)).problems
 
     async def _list(self) -> None:
         """Under the lock, so that a network made meanwhile is not forgotten."""

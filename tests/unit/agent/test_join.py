@@ -147,13 +147,11 @@ def test_what_answers_may_not_be_a_server_of_ours(server: Server, tmp_path: Path
 
 
 def test_nobody_answers(server: Server, tmp_path: Path) -> None:
-    with pytest.raises(Transient, match="does not answer.*check that it runs"):
+    with pytest.raises(Transient, match=r"does not answer.*check that it runs"):
         join(server.token(server="https://127.0.0.1:1"), tmp_path / "agent")
 
 
-@pytest.mark.parametrize(
-    "text", ["", "hello", "pdk1.", "pdk1.e30", "paddock-join.", "paddock-join.e30", "paddock-join.%%"]
-)
+@pytest.mark.parametrize("text", ["", "hello", "pdk1.e30", "paddock-join.", "paddock-join.e30", "paddock-join.%%"])
 def test_damaged_tokens(tmp_path: Path, text: str) -> None:
     with pytest.raises(UserError):
         join(text, tmp_path / "agent")
