@@ -2,6 +2,9 @@
 
 An object read at version 7 and written back carries 7: the store refuses the write if somebody was there in between.
 Version 0 means "must not exist yet".
+
+No object can hold itself, so the cyclic collector need not look at them (`gc=False`): with a million of them it would
+be half of the price of a commit.
 """
 
 from __future__ import annotations
@@ -24,7 +27,7 @@ VolumeId = NewType("VolumeId", str)
 FileId = NewType("FileId", str)
 
 
-class Object(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="kind", tag=str.lower):
+class Object(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="kind", tag=str.lower, gc=False):
     """Root of everything the store keeps."""
 
     id: str
@@ -40,6 +43,7 @@ class Environment(Object, frozen=True, kw_only=True):
     subnet_bits: int = 20
     breaker: Literal["closed", "open", "overridden"] = "closed"
     breaker_reason: str = ""
+    breaker_since_s: float = 0.0
 
 
 class ApiKey(Object, frozen=True, kw_only=True):
@@ -62,7 +66,7 @@ class JoinToken(Object, frozen=True, kw_only=True):
     used_by: str = ""
 
 
-class HostFacts(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class HostFacts(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     """What the agent sees of its machine. `subnets` are the host's own networks, which ours must not overlap."""
 
     address: str = ""
@@ -113,8 +117,8 @@ class Stack(Object, frozen=True, kw_only=True):
     remove_volumes: bool = False
 
 
-class Rollout(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """A change of revision in progress. `target` is where it goes, `origin` where a rollback would go."""
+class Rollout(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
+    """A change of revision in progress, to `target`. `origin` is where a rollback would go; `back`: this is one."""
 
     target: RevisionId
     origin: RevisionId
@@ -122,11 +126,16 @@ class Rollout(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     started_at_s: float = 0.0
     last_batch_at_s: float = 0.0
     failures: int = 0
+    back: bool = False
     message: str = ""
 
 
 class Service(Object, frozen=True, kw_only=True):
-    """`revision` is what new units are made of. `stopped`: units are stopped and kept. `forced`: restarts asked for."""
+    """`revision` is what new units are made of. `stopped`: units are stopped and kept. `forced`: restarts asked for.
+
+    `used_generations`: no slot that was given up had a higher one, so a slot taken up again begins above it and no
+    unit id is ever used twice.
+    """
 
     environment: str
     stack: StackId
@@ -137,6 +146,7 @@ class Service(Object, frozen=True, kw_only=True):
     stopped: bool = False
     removing: bool = False
     forced: int = 0
+    used_generations: int = 0
     rollout: Rollout | None = None
     created_at_s: float = 0.0
 
@@ -194,7 +204,7 @@ class UnitDesired(enum.IntEnum):
     REMOVED = 30
 
 
-class ContainerStatus(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class ContainerStatus(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     """`role` is "" for the primary, else the sidekick's name. `health` is "" where there is no healthcheck."""
 
     role: str = ""
@@ -212,7 +222,7 @@ class ContainerStatus(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=T
     """As bound by the engine: `0.0.0.0:8080->80/tcp`."""
 
 
-class Waiting(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class Waiting(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     """Why a unit is where it is: one sentence, and what was found out on the way (`3 hosts: memory …`)."""
 
     reason: str
@@ -225,7 +235,9 @@ class Unit(Object, frozen=True, kw_only=True):
 
     `addresses`: network id -> IPv4 address. `not_before_s`: backoff, do not start earlier. `reuses`: the earlier unit
     in this slot whose containers are started again instead of making new ones. `healthy`: the engine's healthcheck
-    says so, or there is none; only meaningful while running.
+    says so, or there is none; only meaningful while running. `forced`: the service's count of restarts asked for when
+    it was made. `attempts`: restarts counted against the policy's limit. `crashes`: quick failures in a row, which set
+    the backoff. `ended`: the final state it was superseded in, kept when its containers are removed later.
     """
 
     environment: str
@@ -248,6 +260,10 @@ class Unit(Object, frozen=True, kw_only=True):
     waiting: Waiting | None = None
     reuses: UnitId | None = None
     placed_because: str = ""
+    forced: int = 0
+    attempts: int = 0
+    crashes: int = 0
+    ended: UnitState | None = None
     created_at_s: float = 0.0
     not_before_s: float = 0.0
     state_since_s: float = 0.0

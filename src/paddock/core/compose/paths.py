@@ -75,7 +75,7 @@ class Resolver:
             self.report.add('a mount of type "bind" needs a source', path=path, root=model)
             return mount
         result = mount.with_item("source", self.maybe_unix(source))
-        if result["source"] != source and not source.startswith("~"):
+        if result["source"] != source:
             result.relative["source"] = mount.relative.get("source", source)
         return result
 
@@ -88,7 +88,7 @@ class Resolver:
         if options.get("o") != "bind" or not isinstance(device, str):
             return volume
         resolved = options.with_item("device", self.maybe_unix(device))
-        if resolved["device"] != device and not device.startswith("~"):
+        if resolved["device"] != device:
             resolved.relative["device"] = options.relative.get("device", device)
         return volume.with_item("driver_opts", resolved)
 
