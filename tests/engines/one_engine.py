@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import io
+import itertools
 import os
 import shutil
 import signal
@@ -25,6 +26,10 @@ from waiting import until
 IMAGE = "paddock-test:1"
 START_S = 60.0
 APPLETS = ("sh", "sleep", "cat", "stat", "true", "false", "nc", "httpd", "ip", "ping", "nslookup", "wc", "echo", "kill")
+
+
+_numbers = itertools.count()
+"""Every module that imports the fixture has an engine of its own."""
 
 
 class Machine:
@@ -221,7 +226,7 @@ def why_not() -> str:
 def shared_machine() -> Iterator[Machine]:
     if reason := why_not():
         pytest.skip(reason)
-    made = Machine(Path(tempfile.mkdtemp(prefix="pdk-agent-")), f"pdk-agent-{os.getpid()}")
+    made = Machine(Path(tempfile.mkdtemp(prefix="pdk-agent-")), f"pdk-agent-{os.getpid()}-{next(_numbers)}")
     try:
         made.make()
         made.import_image(IMAGE)
