@@ -23,6 +23,8 @@ from paddock.model.objects import Host, HostId, Network, Service, ServiceId, Uni
 FAILURE_COUNTS_S = 300.0
 """How long a failure on a host counts against it for that service."""
 CRASHES_COUNT_FROM = 3
+SO_MANY_BLOCKS = 64
+"""A network with more blocks left than this is not counted out to see how many of them are crowded."""
 
 
 class Placed(msgspec.Struct, frozen=True, kw_only=True):
@@ -211,7 +213,10 @@ def _blocks_left(draft: Draft, id: str) -> int:
     network = draft.get(Network, id)
     if network is None or not network.subnet:
         return 0
-    return layout(network.subnet, network.spec.ip_range).blocks - len(network.gateways)
+    plan = layout(network.subnet, network.spec.ip_range)
+    if plan.blocks - len(network.gateways) > SO_MANY_BLOCKS:
+        return plan.blocks - len(network.gateways)
+    return book_of(draft, network).blocks_left()
 
 
 def _host_name(draft: Draft, id: HostId) -> str:

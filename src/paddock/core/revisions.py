@@ -33,13 +33,15 @@ def other_container(draft: Draft, service: Service, unit: Unit) -> bool:
 
 
 def current(draft: Draft, service: Service, units: list[Unit]) -> Unit:
-    """The unit that has the slot: the newest, unless that has gone (a rollout was taken back) and one before it, which
-    is what the service wants, is still there."""
+    """The unit that has the slot: the newest, unless that goes or is gone, and one before it is still there which is
+    what the service wants (a rollout was taken back), or the newest was not either (the wish has moved on).
+    """
     newest = units[-1]
     if len(units) == 1 or (newest.desired < UnitDesired.STOPPED and newest.state not in GONE):
         return newest
+    moved_on = newest.state in GONE and outdated(draft, service, newest)
     for unit in reversed(units[:-1]):
-        if unit.live and unit.desired < UnitDesired.STOPPED and not outdated(draft, service, unit):
+        if unit.live and unit.desired < UnitDesired.STOPPED and (moved_on or not outdated(draft, service, unit)):
             return unit
     return newest
 
