@@ -69,7 +69,7 @@ def _one_by_one(draft: Draft, service: Service, unit: Unit) -> bool:
 def _write(draft: Draft, service: Service, units: list[Unit], outcome: Outcome) -> list[Unit]:
     fleet = draft.fleet(service.environment)
     fleet.take_at(draft.spec(service), np.array(outcome.where, dtype=np.int64))
-    hosts = [HostId(host.id) for host in fleet.hosts]
+    hosts = fleet.ids
     placed = [
         msgspec.structs.replace(
             unit,

@@ -48,8 +48,7 @@ def _allowed(flags: Flags) -> Ints:
 def host_state(fleet: Fleet, ask: Ask, still: Flags) -> list[Room]:
     found = [Room(room=_allowed(fleet.available), refusal=Refusal(kind="drained"))]
     for state in (HostState.JOINING, HostState.SILENT, HostState.LOST):
-        those = np.array([host.state is not state for host in fleet.hosts], dtype=np.bool_)
-        found.append(Room(room=_allowed(those), refusal=Refusal(kind=state.value)))
+        found.append(Room(room=_allowed(~fleet.in_state[state]), refusal=Refusal(kind=state.value)))
     return found
 
 

@@ -33,7 +33,8 @@ def _taken(room: Ints, count: Ints, units: Ints, size: Floats, wanted: int) -> I
     """How often each position is chosen."""
     if int(room.sum()) <= wanted:
         return room
-    low, high = int(count.min()), int(count.max()) + wanted + 1
+    low = int(count[room > 0].min())
+    high = low + wanted + int(count.max() - low) + 1 if wanted > 1 else low + 2
     while high - low > 1:
         middle = (low + high) // 2
         if int(np.clip(middle - count, 0, room).sum()) <= wanted:
