@@ -11,7 +11,7 @@ from paddock.cli.drawing import Drawing, drawing
 from paddock.cli.output import say
 from paddock.cli.verdict import Progress, Wish, progress, slot_of, verdict
 from paddock.cli.watching import endless_events
-from paddock.model.errors import Refused, Transient
+from paddock.model.errors import NotFound, Refused, Transient
 from paddock.wire.api import ContainerView, EventView, ServiceView
 
 if TYPE_CHECKING:
@@ -49,7 +49,11 @@ class Goal(NamedTuple):
 async def generations(client: Client, stack: str) -> dict[str, int]:
     """Slot -> the newest generation there is: what was before the change is not held against it."""
     newest: dict[str, int] = {}
-    for view in await client.containers(stack=stack, all=True):
+    try:
+        views = await client.containers(stack=stack, all=True)
+    except NotFound:  # its first time
+        return newest
+    for view in views:
         newest[slot_of(view)] = max(newest.get(slot_of(view), 0), view.generation)
     return newest
 

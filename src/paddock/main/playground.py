@@ -18,7 +18,12 @@ if TYPE_CHECKING:
 app = App(no_args_is_help=True)
 
 HOST = Argument(REQUIRED, help="A host: h1, h2, …")
-ROOT = Option(None, "--root", envvar="PADDOCK_PLAYGROUND", help="Where everything is kept.")
+ROOT = Option(
+    None,
+    "--root",
+    envvar="PADDOCK_PLAYGROUND",
+    help="Where everything is kept; its last part is the playground's name, so several can be up.",
+)
 AS_JSON = Option(False, "--json", help="As JSON.")
 
 
@@ -36,9 +41,11 @@ def playground() -> None:
 
 
 def opened(root: Path | None) -> Playground:
-    from paddock.playground.playground import DEFAULT_ROOT, Playground
+    from paddock.playground.playground import DEFAULT_NAME, DEFAULT_ROOT, Playground
 
-    return Playground(root or DEFAULT_ROOT, tell=lambda sentence: say(f"warning: {sentence}"))
+    folder = root or DEFAULT_ROOT
+    name = DEFAULT_NAME if folder == DEFAULT_ROOT else folder.name
+    return Playground(folder, name, tell=lambda sentence: say(f"warning: {sentence}"))
 
 
 def cluster(root: Path | None) -> Cluster:
