@@ -67,7 +67,7 @@ def _digits(number: float, bits: int) -> tuple[str, int]:
     if bits == 32:
         for precision in range(9):
             text = f"{abs(number):.{precision}e}"
-            if to_float32(float(text)) == abs(number):
+            if _is_float32(text, abs(number)):
                 break
     else:
         text = repr(abs(number))
@@ -76,6 +76,13 @@ def _digits(number: float, bits: int) -> tuple[str, int]:
     mantissa, exponent = text.split("e")
     digits = mantissa.replace(".", "").rstrip("0") or "0"
     return digits, int(exponent)
+
+
+def _is_float32(text: str, number: float) -> bool:
+    try:
+        return to_float32(float(text)) == number
+    except ValueError:  # rounded up past the largest
+        return False
 
 
 def _scientific(text: str) -> str:
