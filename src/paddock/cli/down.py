@@ -63,9 +63,9 @@ async def _gone(client: Client, stack: str) -> None:
     while True:
         try:
             await client.stack(stack)
+            containers = len(await client.containers(stack=stack))
         except NotFound:
             return
-        containers = len(await client.containers(stack=stack))
         if containers != left and left != -1:
             say(f"{stack}: {containers} containers left")
         left = containers
