@@ -10,6 +10,7 @@ import numpy as np
 from paddock.core.address_book import book_of
 from paddock.core.attachments import networks_of, stays_on_host, volumes_of
 from paddock.core.draft import Draft
+from paddock.core.links import links
 from paddock.core.presence import presences
 from paddock.core.schedule.ask import Ask, Pin
 from paddock.core.schedule.fleet import Flags, Ints
@@ -160,9 +161,9 @@ def pins(draft: Draft, service: Service, unit: Unit | None) -> tuple[Pin, ...]:
     for sharing in revision.spec.container.sharing:
         found.append(_partner_pin(draft, service, sharing.service, unit.slot if unit is not None else 1))
     found += volume_pins(draft, service)
-    for other in draft.services_of_stack(service.stack):
-        if any(sharing.service == service.name for sharing in draft.spec(other).container.sharing):
-            found += volume_pins(draft, other)
+    for id in links(draft, service.stack).sharers.get(service.name, ()):
+        other = draft.get(Service, id)
+        found += volume_pins(draft, other) if other is not None else []
     return tuple(found)
 
 
