@@ -156,6 +156,12 @@ def container_views(snapshot: Snapshot, units: Iterable[Unit], *, finished: bool
     return sorted(views, key=lambda view: (view.stack, view.service, view.slot, view.generation, view.role))
 
 
+def _state(unit: Unit) -> UnitState:
+    """A failure is told as one, also when nothing of it is left."""
+    failed = unit.state == UnitState.REMOVED and unit.ended in (UnitState.FAILED, UnitState.REJECTED)
+    return unit.ended if failed and unit.ended is not None else unit.state
+
+
 def _newest(snapshot: Snapshot, unit: Unit) -> bool:
     """What ended is still shown as long as nothing has taken its place: a stopped service, a finished job."""
     others = snapshot.units_of_service(unit.service)
@@ -186,7 +192,7 @@ def _container_view(snapshot: Snapshot, unit: Unit, spec: ServiceSpec | None, st
         role=status.role,
         host=host.name if host is not None else "",
         image=container.image if container is not None else "",
-        state=unit.state.name.lower(),
+        state=_state(unit).name.lower(),
         desired=unit.desired.name.lower(),
         health=status.health,
         ready=unit.ready,

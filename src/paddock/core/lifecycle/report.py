@@ -18,7 +18,10 @@ def report_of(assignment: UnitAssignment, seen: ObservedUnit, progress: Progress
         unit=assignment.unit,
         state=progress.state,
         healthy=progress.state == UnitState.RUNNING and all(map(_well, there.values())),
-        containers=(*(_status(role, container) for role, container in there.items()), *_removed(assignment, there, progress)),
+        containers=(
+            *(_status(role, container) for role, container in there.items()),
+            *_removed(assignment, there, progress),
+        ),
         message=_message(assignment, seen, progress),
     )
 
