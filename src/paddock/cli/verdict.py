@@ -14,7 +14,8 @@ STALL_S = 30.0
 """How long units may find no host before the command says so and ends; the wish stays."""
 
 SETTLE_S = 3.0
-"""A service that says "failed" for this long has nothing in store that could still help it."""
+"""A service that says "failed" for this long has nothing in store that could still help it; one that failed before and
+has run for this long is taken to run."""
 
 _SETTLED = ("running", "complete", "stopped")
 _UNSETTLED = ("updating", "waiting", "removing", "paused")
@@ -34,6 +35,8 @@ class Progress(NamedTuple):
     done: bool = False
     ended: str = ""
     """Why it looks as if it had failed, though it may be about to be tried again."""
+    shaky: bool = False
+    """Some of it failed and was started again: it has to stand for a while before that counts."""
     stalled: bool = False
     """Units have no host: only the cluster can change that."""
 
@@ -70,6 +73,7 @@ def _service(view: ServiceView, containers: list[ContainerView], wish: Wish, ear
         failed=failed,
         done=done,
         ended=_last_words(ended_badly) or "it failed" if view.state == "failed" else "",
+        shaky=bool(ended_badly),
         stalled=unplaced and not done,
     )
 
@@ -135,7 +139,7 @@ def verdict(rows: Sequence[Progress], stalled_for_s: float) -> Verdict:
     failures = [f"{row.service}: {row.failed or row.ended}" for row in rows if row.failed or (row.ended and settled)]
     if failures:
         return Verdict("failed", tuple(failures))
-    if all(row.done for row in rows):
+    if all(row.done and (settled or not row.shaky) for row in rows):
         return Verdict("done")
     open_rows = [row for row in rows if not row.done]
     if stalled_for_s >= STALL_S and all(row.stalled for row in open_rows):
