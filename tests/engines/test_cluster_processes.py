@@ -119,11 +119,13 @@ def test_end_of_server_or_agents(talk: Stack, line: Line, which: str, how: signa
 
 def test_an_engine_killed_and_restarted(talk: Stack) -> None:
     host = talk.one("server").host
+    before = identities(talk)
     talk.lab.end(host, "engine")
     talk.lab.revive(host)
     talk.lab.all_active()
     until(lambda: settled(talk, "other", 3) and settled(talk, "server", 1), "all is well", 60)
     until(lambda: nothing_double(talk, 4), "the engines hold what is wished", 20)
+    assert identities(talk) == before
     with Line(talk.lab.addresses[talk.one("server").host], 15000) as line:
         line.echo("a new line")
 
