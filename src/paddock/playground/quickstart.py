@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import subprocess
 import sys
 import time
@@ -13,7 +14,7 @@ from paddock.client.client import Client
 from paddock.model.errors import PaddockError, UserError
 from paddock.playground import engine, images
 from paddock.playground.cluster import Cluster
-from paddock.playground.playground import DEFAULT_ROOT, Playground
+from paddock.playground.playground import DEFAULT_NAME, DEFAULT_ROOT, Playground
 from paddock.wire.api import ContainerView
 
 HOSTS = 3
@@ -26,13 +27,19 @@ UP_TIMEOUT_S = 120
 def main() -> int:
     started_s = time.monotonic()
     try:
-        cluster = Cluster(Playground(DEFAULT_ROOT, tell=say), tell=say)
+        cluster = Cluster(chosen_playground(), tell=say)
         url = bring_up(cluster)
     except PaddockError as error:
         print(f"quickstart: {error}", file=sys.stderr)
         return 2
     print(what_now(url, time.monotonic() - started_s))
     return 0
+
+
+def chosen_playground() -> Playground:
+    """As with `paddock playground`: PADDOCK_PLAYGROUND says where, so that `--down` finds what this made."""
+    root = Path(os.environ.get("PADDOCK_PLAYGROUND") or DEFAULT_ROOT)
+    return Playground(root, DEFAULT_NAME if root == DEFAULT_ROOT else root.name, tell=say)
 
 
 def bring_up(cluster: Cluster) -> str:
