@@ -43,9 +43,9 @@ class Gap(Exception):
 
 class Ledger:
     """`items` is the assignment at `version`; 0 means none was ever confirmed. `leaving`: units dropped from it whose
-    containers may still be here."""
+    containers may still be here. `vfs`: SQLite's way to the disk, another one where faults are tried."""
 
-    def __init__(self, path: Path, sealing: Sealing) -> None:
+    def __init__(self, path: Path, sealing: Sealing, *, vfs: str | None = None) -> None:
         self._path = path
         self._sealing = sealing
         self.items: Assignment = {}
@@ -54,7 +54,7 @@ class Ledger:
         self.version = 0
         self.last_session = 0
         try:
-            self._database = apsw.Connection(str(path))
+            self._database = apsw.Connection(str(path), vfs=vfs)
             os.chmod(path, 0o600)
             self._database.set_busy_timeout(BUSY_TIMEOUT_MS)
             self._open()
@@ -149,11 +149,16 @@ class Ledger:
         """`durable`: a power failure cannot take it back. What is only progress can be seen on the engine again."""
         try:
             self._database.execute(f"PRAGMA synchronous = {'FULL' if durable else 'NORMAL'}")
-            with self._database:
-                for sql, bindings in statements:
-                    self._database.execute(sql, bindings)
+            self._database.execute("BEGIN IMMEDIATE")
+            for sql, bindings in statements:
+                self._database.execute(sql, bindings)
+            self._database.execute("COMMIT")
         except (apsw.FullError, apsw.IOError, apsw.ReadOnlyError, apsw.BusyError, apsw.CantOpenError) as error:
             raise self._unwritable(error) from error
+        finally:
+            # A full disk has SQLite roll back by itself, other faults leave that to us.
+            if self._database.in_transaction:
+                self._database.execute("ROLLBACK")
 
     def _unwritable(self, error: Exception) -> Transient:
         return Transient(

@@ -2,7 +2,7 @@
 
 A case folder holds compose files and `case.json`: `args` (before `config`), `config` (after it; default
 `--format json`), `env`, `cwd` (a folder inside the case), `stdin`, and `beyond`: why Paddock reads what docker compose
-2.26 refuses. `expected.json` or `expected.txt` is what docker compose printed, `expected-error.txt` why it refused;
+2.26 refuses. `expected.json`, `.yaml` or `.txt` is what docker compose printed, `expected-error.txt` why it refused;
 `paddock.json` is what Paddock makes of a case beyond. Folders appear as `/case/NAME`, home is `/home/tester`.
 """
 
@@ -23,7 +23,7 @@ from paddock.core.compose import Options
 
 CASES = Path(__file__).parent / "cases"
 HOME = "/home/tester"
-RECORDED = ("case.json", "expected.json", "expected.txt", "expected-error.txt", "paddock.json")
+RECORDED = ("case.json", "expected.json", "expected.txt", "expected.yaml", "expected-error.txt", "paddock.json")
 LISTS = ("--services", "--volumes", "--images", "--profiles", "--hash")
 
 
@@ -40,7 +40,14 @@ class Case:
 
     @property
     def prints_json(self) -> bool:
-        return not any(flag in LISTS for flag in self.config)
+        return "json" in self.config
+
+    @property
+    def answer(self) -> str:
+        """The file that holds what docker compose printed."""
+        if self.prints_json:
+            return "expected.json"
+        return "expected.txt" if any(flag in LISTS for flag in self.config) else "expected.yaml"
 
 
 def read_case(folder: Path) -> Case:
@@ -112,7 +119,7 @@ def ours(case: Case) -> str:
     for asked, names in lists:
         if asked:
             return "".join(f"{name}\n" for name in sorted(names(project)))
-    return compose.render_json(project)
+    return compose.render_json(project) if case.prints_json else compose.render_yaml(project)
 
 
 def theirs(case: Case, binary: str) -> tuple[bool, str]:
@@ -134,5 +141,6 @@ def theirs(case: Case, binary: str) -> tuple[bool, str]:
         if done.returncode:
             lines = [line for line in done.stderr.splitlines() if not line.startswith("time=")]
             return False, "\n".join(lines).replace(top, "").strip() + "\n"
-        text = done.stdout.replace(top, "")
-        return True, text if case.prints_json else "".join(sorted(text.splitlines(keepends=True)))
+        text = done.stdout.replace(f'"{top}"', '"/"').replace(top, "")
+        lines = sorted(text.splitlines(keepends=True))
+        return True, "".join(lines) if case.answer == "expected.txt" else text

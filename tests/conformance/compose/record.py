@@ -17,9 +17,9 @@ from conformance.compose.case_runner import Case, all_cases, ours, theirs  # noq
 
 def record(case: Case, binary: str) -> str:
     accepted, text = theirs(case, binary)
-    for old in ("expected.json", "expected.txt", "expected-error.txt", "paddock.json"):
+    for old in ("expected.json", "expected.yaml", "expected.txt", "expected-error.txt", "paddock.json"):
         (case.folder / old).unlink(missing_ok=True)
-    name = "expected-error.txt" if not accepted else "expected.json" if case.prints_json else "expected.txt"
+    name = case.answer if accepted else "expected-error.txt"
     (case.folder / name).write_text(text)
     if case.beyond:
         (case.folder / "paddock.json").write_text(ours(case))

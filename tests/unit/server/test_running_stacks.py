@@ -13,7 +13,17 @@ from paddock.client import Client
 from paddock.core.commands import scale
 from paddock.core.stacks import apply_stack
 from paddock.model.assignment import FileAssignment, UnitAssignment
-from paddock.model.objects import ContainerStatus, Service, Unit, UnitDesired, UnitState
+from paddock.model.objects import (
+    ContainerStatus,
+    RevisionId,
+    Service,
+    ServiceId,
+    StackId,
+    Unit,
+    UnitDesired,
+    UnitId,
+    UnitState,
+)
 from paddock.model.reports import UnitReport
 from paddock.model.specs import ContainerSpec, FileMount, FileSpec, ServiceSpec, StackSpec
 from paddock.server.main import Running
@@ -128,7 +138,7 @@ def test_reports_are_committed_acknowledged_and_only_climb(tmp_path: Path) -> No
         assert (now.state, now.healthy, now.containers) == (UnitState.RUNNING, True, (status,))
         assert now.running_since_s == plane.world.now_s() or now.running_since_s > 0
         await agent.say(report(agent, UnitReport(unit=unit, state=UnitState.PREPARING), number=3))
-        await agent.say(report(agent, UnitReport(unit=type(unit)("nobody.1.1"), state=UnitState.RUNNING), number=4))
+        await agent.say(report(agent, UnitReport(unit=UnitId("nobody.1.1"), state=UnitState.RUNNING), number=4))
         await agent.hears(Reported, lambda told: told.number == 4)
         after = plane.store.snapshot().get(Unit, unit)
         assert after is not None
@@ -166,7 +176,7 @@ def test_a_dead_container_gets_a_next_generation_and_scaling_down_takes_it_away(
         names = [unit.id for unit in units(plane)]
         await agent.say(report(agent, *(ran(id) for id in names)))
         await agent.hears(Reported)
-        failed = UnitReport(unit=units(plane)[0].id, state=UnitState.FAILED, message="exit code 1")  # type: ignore[arg-type]
+        failed = UnitReport(unit=UnitId(names[0]), state=UnitState.FAILED, message="exit code 1")
         await agent.say(report(agent, failed, number=2))
         await until_async(lambda: [unit for unit in units(plane) if unit.id not in names], "a next generation")
         successor = next(unit for unit in units(plane) if unit.id not in names)
@@ -182,7 +192,7 @@ def test_a_dead_container_gets_a_next_generation_and_scaling_down_takes_it_away(
 
 
 def ran(id: str) -> UnitReport:
-    return UnitReport(unit=id, state=UnitState.RUNNING, healthy=True)  # type: ignore[arg-type]
+    return UnitReport(unit=UnitId(id), state=UnitState.RUNNING, healthy=True)
 
 
 def test_a_lost_hosts_units_run_elsewhere(tmp_path: Path) -> None:
@@ -220,11 +230,20 @@ async def keep(agent: PlayedAgent) -> None:
 @pytest.mark.parametrize("state", list(UnitState))
 def test_a_units_state_never_goes_down(state: UnitState) -> None:
     unit = Unit(
-        id="s.1.1", environment="e", stack="st", service="s", stack_name="st", service_name="s", slot=1,
-        generation=1, revision="s@1", name="st-s-1", state=state,
-    )  # type: ignore[arg-type]  # fmt: skip
+        id="s.1.1",
+        environment="e",
+        stack=StackId("st"),
+        service=ServiceId("s"),
+        stack_name="st",
+        service_name="s",
+        slot=1,
+        generation=1,
+        revision=RevisionId("s@1"),
+        name="st-s-1",
+        state=state,
+    )
     for told in UnitState:
-        after = unit_after(unit, UnitReport(unit="s.1.1", state=told), 100.0)  # type: ignore[arg-type]
+        after = unit_after(unit, UnitReport(unit=UnitId("s.1.1"), state=told), 100.0)
         assert (after is None) == (told < state)
         if after is not None:
             assert after.state == told

@@ -10,6 +10,7 @@ from .ports import parse_port
 from .report import Report
 from .tree import Map, Path, Patterns, Seq, Value, kind_name
 
+PORT_LIMIT = 131_072  # every TCP and every UDP port
 Transform = Callable[["Value", bool], "Value"]
 
 
@@ -215,6 +216,8 @@ def _ports(value: Value, lenient: bool) -> Value:
                 if lenient:
                     return value
                 raise BadItem(str(error), index) from None
+        if len(result) + len(entries) > PORT_LIMIT:
+            raise BadItem(f"more than {PORT_LIMIT} ports in one service", index)
         result.extend(entries)
         result.marks.extend([mark] * len(entries))
     return result

@@ -27,7 +27,6 @@ _UNITS_NS = {
 }
 _SIZE = re.compile(r"([0-9]+(?:\.[0-9]+)*) ?([kKmMgGtTpP]?)[iI]?[bB]?")
 _SIZE_UNITS = {"": 1, "k": 2**10, "m": 2**20, "g": 2**30, "t": 2**40, "p": 2**50}
-_DIGITS = frozenset("0123456789")
 INT64_MAX = 2**63 - 1
 INT64_MIN = -(2**63)
 
@@ -67,7 +66,7 @@ def _digits(number: float, bits: int) -> tuple[str, int]:
     if bits == 32:
         for precision in range(9):
             text = f"{abs(number):.{precision}e}"
-            if to_float32(float(text)) == abs(number):
+            if _is_float32(text, abs(number)):
                 break
     else:
         text = repr(abs(number))
@@ -76,6 +75,13 @@ def _digits(number: float, bits: int) -> tuple[str, int]:
     mantissa, exponent = text.split("e")
     digits = mantissa.replace(".", "").rstrip("0") or "0"
     return digits, int(exponent)
+
+
+def _is_float32(text: str, number: float) -> bool:
+    try:
+        return to_float32(float(text)) == number
+    except ValueError:  # rounded up past the largest
+        return False
 
 
 def _scientific(text: str) -> str:

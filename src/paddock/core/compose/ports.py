@@ -70,6 +70,8 @@ def _address(text: str) -> str:
         if not text.endswith("]"):
             raise ValueError(f"invalid IP address {text}")
         text = text[1:-1]
+    elif ":" in text:
+        raise ValueError(f"invalid IP address {text}: an IPv6 address needs brackets")
     if text:
         try:
             ipaddress.ip_address(text)

@@ -132,24 +132,61 @@ _Dumper.add_representer(float, _represent_float)
 
 
 def render_yaml(project: Project) -> str:
-    """The canonical model as YAML: unset commands are left out, the services' own `x-` keys are shown."""
+    """The canonical model as YAML: objects never set are left out, the services' own `x-` keys are shown.
+
+    It reads as what compose prints, not byte for byte: quotes may differ, and deeper `x-` keys are not shown.
+    """
     shown = canonical(project)
     services = shown.get("services")
     if project.interpolated and isinstance(services, dict):
-        shown["services"] = {name: _for_yaml(name, item, project) for name, item in services.items()}
+        shown["services"] = {name: _service_for_yaml(name, item, project) for name, item in services.items()}
+        networks = shown.get("networks")
+        if isinstance(networks, dict):
+            shown["networks"] = {name: _for_yaml(item) for name, item in networks.items()}
     order = ("name", "services", "networks", "volumes", "secrets", "configs", "models")
     head = {key: shown[key] for key in order if key in shown}
     ordered = {**head, **shown} if project.interpolated else shown
     return str(yaml.dump(ordered, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=2**31))
 
 
-def _for_yaml(name: str, service: Json, project: Project) -> Json:
+_UNSET_IN_YAML = ("command", "entrypoint", "ipam", "resources", "placement", "exec")
+
+
+def _for_yaml(value: Json) -> Json:
+    """Less than JSON shows: objects and commands that were never set are left out."""
+    if isinstance(value, list):
+        return [_for_yaml(item) for item in value]
+    if not isinstance(value, dict):
+        return value
+    shown = {_YAML_NAMES.get(key, key): _for_yaml(item) for key, item in value.items()}
+    if isinstance(shown.get("ulimits"), dict):
+        shown["ulimits"] = _limits_for_yaml(shown["ulimits"])
+    return {key: item for key, item in shown.items() if key not in _UNSET_IN_YAML or item not in (None, {})}
+
+
+_YAML_NAMES = {"Path": "path", "Weight": "weight", "Rate": "rate"}
+
+
+def _service_for_yaml(name: str, service: Json, project: Project) -> Json:
     if not isinstance(service, dict):
         return service
-    unset = [key for key in ("command", "entrypoint") if service.get(key) is None]
-    kept = {key: item for key, item in service.items() if key not in unset}
+    shown = {key: item if key in _USER_KEYS else _for_yaml(item) for key, item in service.items()}
+    if "ulimits" in shown:
+        shown["ulimits"] = _limits_for_yaml(shown["ulimits"])
+    kept = {key: item for key, item in shown.items() if key not in _UNSET_IN_YAML or item is not None}
     own = _doubled(dict(project.extensions.get(name, {})))
     return {**kept, **(own if isinstance(own, dict) else {})}
+
+
+def _limits_for_yaml(limits: Json) -> Json:
+    """YAML shows both limits, zero or not."""
+    if not isinstance(limits, dict):
+        return limits
+    zero: dict[str, Json] = {"soft": 0, "hard": 0}
+    return {name: {**zero, **item} if isinstance(item, dict) else item for name, item in limits.items()}
+
+
+_USER_KEYS = ("environment", "labels", "annotations", "sysctls", "networks", "depends_on", "logging", "storage_opt")
 
 
 def service_names(project: Project) -> list[str]:
