@@ -24,8 +24,9 @@ CACHE = Path("/var/cache/paddock/images")
 UP_TIMEOUT_S = 120
 
 
-def main() -> int:
-    started_s = time.monotonic()
+def main(before_s: float = 0.0) -> int:
+    """`before_s`: how long the shell script has been at work already."""
+    started_s = time.monotonic() - before_s
     try:
         cluster = Cluster(chosen_playground(), tell=say)
         url = bring_up(cluster)
@@ -62,10 +63,11 @@ def load(playground: Playground, building: dict[str, Future[Path]]) -> None:
     """Each image on every host that has it not."""
     for name, future in building.items():
         image = future.result()
-        for host in playground.hosts:
-            if not engine.has_image(playground.socket(host), NEEDED[name]):
-                say(f"{NEEDED[name]} goes to {host}")
-                playground.load(image, host)
+        lacking = [host for host in playground.hosts if not engine.has_image(playground.socket(host), NEEDED[name])]
+        if lacking:
+            say(f"{NEEDED[name]} goes to {', '.join(lacking)}")
+        with ThreadPoolExecutor(max_workers=HOSTS) as pool:
+            list(pool.map(lambda host, image=image: playground.load(image, host), lacking))  # type: ignore[misc]
 
 
 def shop_address(cluster: Cluster) -> str:
@@ -101,4 +103,4 @@ Stop and remove everything:  ./quickstart --down
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(float(sys.argv[1]) if len(sys.argv) > 1 else 0.0))
