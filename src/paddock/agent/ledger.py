@@ -42,7 +42,7 @@ class Gap(Exception):
 
 
 class Ledger:
-    """`items` is the assignment at `version`; 0 means none was ever confirmed. `assigned` and `networks` are parts.
+    """`items` is the assignment at `version`; 0: none was ever confirmed. `assigned` and `networks` are parts of it.
 
     `leaving`: units dropped from it whose containers may still be here. `vfs`: SQLite's way to the disk, another one
     where faults are tried.
