@@ -175,9 +175,9 @@ def _paddock() -> tuple[str, ...]:
 
 def _environment() -> dict[str, str]:
     """What our own processes get: where Python finds this very code, and nothing of the caller's secrets."""
-    kept = {name: os.environ[name] for name in ("PYTHONPATH", "LANG", "VIRTUAL_ENV") if name in os.environ}
-    if "PYTHONPATH" in kept:
-        kept["PYTHONPATH"] = os.pathsep.join(os.path.abspath(part) for part in kept["PYTHONPATH"].split(os.pathsep))
+    kept = {name: os.environ[name] for name in ("LANG", "VIRTUAL_ENV") if name in os.environ}
+    if paths := os.environ.get("PYTHONPATH"):
+        kept["PYTHONPATH"] = os.pathsep.join(os.path.abspath(path) for path in paths.split(os.pathsep))
     return {"HOME": "/root", **kept}
 
 
