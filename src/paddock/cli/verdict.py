@@ -128,7 +128,7 @@ def _last_words(ended: list[ContainerView]) -> str:
         return ""
     last = max(ended, key=lambda each: (each.since_s, each.generation))
     if last.message:
-        return f"{last.name}: {last.message}"
+        return last.message if last.message.startswith(last.name) else f"{last.name}: {last.message}"
     code = last.status.exit_code
     return f"{last.name} ended with exit code {code}" if code is not None else f"{last.name} {last.state}"
 
