@@ -70,7 +70,8 @@ def install(
         description="Paddock agent",
         command=(systemd.program(), "agent", "run", "--data", data, "--engine", engine),
         after=("network-online.target", "docker.service"),
-        state_directory="paddock/agent",
+        data=data,
+        confinement=systemd.AGENT,
     )
     systemd.install(unit, start=not no_start)
 

@@ -87,7 +87,8 @@ def install(
         name=UNIT,
         description="Paddock server",
         command=(systemd.program(), "server", "run", *options),
-        state_directory="paddock/server",
+        data=data,
+        confinement=systemd.SERVER,
         restart_never_after=(2, 3),
     )
     systemd.install(unit, start=not no_start)

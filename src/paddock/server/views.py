@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
+import msgspec
+
 from paddock.model.errors import NotFound
 from paddock.model.objects import (
     ContainerStatus,
@@ -115,7 +117,7 @@ def _names(things: Iterable[Network | Volume]) -> tuple[str, ...]:
 def service_view(snapshot: Snapshot, service: Service) -> ServiceView:
     revision = snapshot.get(Revision, service.revision)
     spec = revision.spec if revision is not None else None
-    units = snapshot.units_of_service(ServiceId(service.id))
+    units = [_as_known(snapshot, unit) for unit in snapshot.units_of_service(ServiceId(service.id))]
     live = [unit for unit in units if unit.live]
     waiting = next((unit.waiting for unit in live if unit.waiting is not None), None)
     return ServiceView(
@@ -167,6 +169,23 @@ def _kept(unit: Unit) -> bool:
     return unit.desired < UnitDesired.REMOVED and unit.state < UnitState.ORPHANED
 
 
+def _as_known(snapshot: Snapshot, unit: Unit) -> Unit:
+    """Nothing on a host that is not heard of can be called ready."""
+    host = snapshot.get(Host, unit.host) if unit.host else None
+    if host is None or host.state == HostState.ACTIVE or not unit.healthy:
+        return unit
+    return msgspec.structs.replace(unit, healthy=False)
+
+
+def _state(unit: Unit, host: Host | None) -> str:
+    """A failure is told as one, also when nothing of it is left."""
+    if unit.live and host is not None and host.state == HostState.LOST:
+        return "unknown"
+    failed = unit.state == UnitState.REMOVED and unit.ended in (UnitState.FAILED, UnitState.REJECTED)
+    shown = unit.ended if failed and unit.ended is not None else unit.state
+    return shown.name.lower()
+
+
 def unit_views(snapshot: Snapshot, unit: Unit) -> list[ContainerView]:
     revision = snapshot.get(Revision, unit.revision)
     spec = revision.spec if revision is not None else None
@@ -190,10 +209,10 @@ def _container_view(snapshot: Snapshot, unit: Unit, spec: ServiceSpec | None, st
         role=status.role,
         host=host.name if host is not None else "",
         image=container.image if container is not None else "",
-        state=unit.state.name.lower(),
+        state=_state(unit, host),
         desired=unit.desired.name.lower(),
         health=status.health,
-        ready=unit.ready,
+        ready=_as_known(snapshot, unit).ready,
         status=status,
         addresses=_addresses(snapshot, unit),
         ports=status.ports,
