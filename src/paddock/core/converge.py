@@ -64,10 +64,10 @@ def _services(draft: Draft, touched: dict[str, None], scope: Scope) -> None:
             if service is None or rounds.get(id, 0) >= MOST_ROUNDS:
                 continue
             rounds[id] = rounds.get(id, 0) + 1
-            before = draft.writes
+            before, named = draft.writes, _names(draft, service)
             _service(draft, service)
             if draft.writes != before:
-                again |= {id: None} | dict.fromkeys(_neighbours(draft, service))
+                again |= {id: None} | dict.fromkeys(_neighbours(draft, service, named))
         queue = _in_order(draft, again)
 
 
@@ -86,13 +86,13 @@ def _in_order(draft: Draft, ids: Iterable[str]) -> list[str]:
     return [service.id for service in sorted(found, key=lambda service: (service.created_at_s, service.id))]
 
 
-def _neighbours(draft: Draft, service: Service) -> list[str]:
-    """Services whose own answer may change with this one's: those of the stack that name it, or are named by it."""
-    stack = draft.services_of_stack(service.stack)
-    if len(stack) < 2:
-        return []
-    named = _names(draft, service)
-    return [other.id for other in stack if other.name in named or service.name in _names(draft, other)]
+def _neighbours(draft: Draft, service: Service, named: list[str]) -> list[str]:
+    """Services whose own answer may change with this one's: those of the stack that name it, or are named by it.
+
+    `named` is from before: a service whose last unit has gone is itself gone by now, and its revisions with it.
+    """
+    others = [other for other in draft.services_of_stack(service.stack) if other.id != service.id]
+    return [other.id for other in others if other.name in named or service.name in _names(draft, other)]
 
 
 def _names(draft: Draft, service: Service) -> list[str]:
