@@ -22,7 +22,9 @@ def test_every_room_is_in_the_architecture() -> None:
 
 
 def test_every_path_in_the_architecture_exists() -> None:
-    words = re.findall(r"`([\w./-]+)`", ARCHITECTURE) + re.findall(r"(?<![\w/.-])((?:server|agent)/[a-z_]+)", ARCHITECTURE)
+    words = re.findall(r"`([\w./-]+)`", ARCHITECTURE) + re.findall(
+        r"(?<![\w/.-])((?:server|agent)/[a-z_]+)", ARCHITECTURE
+    )
     places = (ROOT, ROOT / "src" / "paddock", ROOT / "src" / "paddock" / "core")
     paths = [word for word in words if "/" in word and not word.startswith(("/", "~"))]
     gone = [
@@ -45,7 +47,9 @@ def test_every_dependency_has_a_page() -> None:
     assert not missing, f"docs/decisions/dependency-NAME.md: {missing}"
 
 
-@pytest.mark.parametrize("page", [*pages(), ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md"], ids=lambda page: page.name)
+@pytest.mark.parametrize(
+    "page", [*pages(), ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md"], ids=lambda page: page.name
+)
 def test_links_within_the_project_lead_somewhere(page: object) -> None:
     assert hasattr(page, "read_text")
     text, folder = page.read_text(encoding="utf-8"), page.parent  # type: ignore[attr-defined]

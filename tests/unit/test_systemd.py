@@ -15,7 +15,11 @@ from paddock.model.errors import UserError
 
 def unit(data: Path | str, *words: str, confinement: str = systemd.SERVER) -> systemd.Unit:
     return systemd.Unit(
-        name="paddock-tried", description="Tried", command=("/bin/true", *words), data=str(data), confinement=confinement
+        name="paddock-tried",
+        description="Tried",
+        command=("/bin/true", *words),
+        data=str(data),
+        confinement=confinement,
     )
 
 
