@@ -55,10 +55,15 @@ def attempts_exhausted(unit: Unit, policy: RestartPolicy) -> bool:
     return memory_after(unit, policy).attempts > policy.max_attempts
 
 
+def _fresh(service: Service, previous: Unit | None) -> int:
+    """A generation that no unit of the slot ever had, those included that are deleted by now."""
+    return max(previous.generation if previous is not None else 0, service.used_generations) + 1
+
+
 def next_unit(draft: Draft, service: Service, slot: int, previous: Unit | None) -> Unit:
     """A unit that is not placed yet, after `previous` (the newest in the slot so far)."""
     spec = draft.spec(service)
-    generation = previous.generation + 1 if previous is not None else service.used_generations + 1
+    generation = _fresh(service, previous)
     memory = Memory()
     if previous is not None and not outdated(draft, service, previous):
         memory = memory_after(previous, spec.restart)
@@ -87,14 +92,14 @@ def next_unit(draft: Draft, service: Service, slot: int, previous: Unit | None) 
 def started_again(draft: Draft, service: Service, previous: Unit, memory: Memory) -> Unit:
     """The next unit of the slot, made of the containers of `previous`, which stay where they are."""
     return Unit(
-        id=unit_id(ServiceId(service.id), previous.slot, previous.generation + 1),
+        id=unit_id(ServiceId(service.id), previous.slot, _fresh(service, previous)),
         environment=service.environment,
         stack=service.stack,
         service=ServiceId(service.id),
         stack_name=service.stack_name,
         service_name=service.name,
         slot=previous.slot,
-        generation=previous.generation + 1,
+        generation=_fresh(service, previous),
         revision=service.revision,
         name=previous.name,
         host=previous.host,
