@@ -5,6 +5,7 @@ PaddockError
 │   ├── Invalid          a file or field is wrong; carries every problem found
 │   ├── NotFound         nothing has that name
 │   ├── Conflict         it clashes with what is there (name taken, version moved on)
+│   ├── TooOld           the history asked for is no longer kept: take a snapshot and go on from there
 │   └── Forbidden        the caller may not do this
 ├── Refused              the other side said no and will say no again: do not retry as it is
 ├── Transient            worth trying again; `retry_after_s` says when, if the other side knows
@@ -70,6 +71,11 @@ class NotFound(UserError):
 class Conflict(UserError):
     code = "conflict"
     status = 409
+
+
+class TooOld(UserError):
+    code = "too_old"
+    status = 410
 
 
 class Forbidden(UserError):

@@ -6,13 +6,13 @@ iteration order means nothing and differs from run to run: whoever iterates for 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, TypeVar, cast
 
 import msgspec
-from immutables import Map
+from immutables import Map, MapMutation
 
-from paddock.model.changes import Change, Delete
+from paddock.model.changes import Change, Delete, Put
 from paddock.model.errors import Conflict
 from paddock.model.objects import (
     KINDS,
@@ -34,23 +34,28 @@ Table = Map[str, Any]
 _EMPTY: Table = Map()
 
 _Keys = Callable[[Any], tuple[str, ...]]
-_INDEXES: dict[str, tuple[tuple[str, _Keys], ...]] = {
+_KIND = {kind: kind_of(kind) for kind in KINDS}
+
+# Indexes lead from a key to ids, not to objects: a change that moves nothing between keys leaves them untouched.
+# References, which many objects share, keep their ids in a map; names, which few do, in a tuple.
+
+_REFERENCES: dict[str, tuple[tuple[str, _Keys], ...]] = {
     "unit": (
         ("unit.service", lambda unit: (unit.service,)),
         ("unit.host", lambda unit: (unit.host,) if unit.host else ()),
         ("unit.network", lambda unit: tuple(unit.addresses)),
-        ("unit.name", lambda unit: (f"{unit.environment}/{unit.name}",)),
     ),
-    "service": (
-        ("service.stack", lambda service: (service.stack,)),
-        ("service.name", lambda service: (f"{service.environment}/{service.stack_name}/{service.name}",)),
-    ),
+    "service": (("service.stack", lambda service: (service.stack,)),),
     "revision": (("revision.service", lambda revision: (revision.service,)),),
+}
+_NAMES: dict[str, tuple[str, _Keys]] = {
+    "unit": ("unit.name", lambda unit: (f"{unit.environment}/{unit.name}",)),
+    "service": ("service.name", lambda service: (f"{service.environment}/{service.stack_name}/{service.name}",)),
     **{
-        kind: ((f"{kind}.name", lambda thing: (f"{thing.environment}/{thing.name}",)),)
+        kind: (f"{kind}.name", lambda thing: (f"{thing.environment}/{thing.name}",))
         for kind in ("host", "stack", "network", "volume", "file")
     },
-    "environment": (("environment.name", lambda environment: (environment.name,)),),
+    "environment": ("environment.name", lambda environment: (environment.name,)),
 }
 
 
@@ -66,13 +71,18 @@ class Snapshot:
 
     @staticmethod
     def empty() -> Snapshot:
-        names = [name for entries in _INDEXES.values() for name, _ in entries]
-        return Snapshot(0, Map({kind_of(kind): _EMPTY for kind in KINDS}), Map(dict.fromkeys(names, _EMPTY)))
+        names = [name for entries in _REFERENCES.values() for name, _ in entries]
+        names += [name for name, _ in _NAMES.values()]
+        return Snapshot(0, Map(dict.fromkeys(_KIND.values(), _EMPTY)), Map(dict.fromkeys(names, _EMPTY)))
 
     @staticmethod
     def of(objects: Iterable[AnyObject], version: int = 1) -> Snapshot:
         """Objects are taken as they are, whatever version they carry."""
         return Snapshot.empty()._replaced([(thing, thing) for thing in objects], version)
+
+    def __len__(self) -> int:
+        """Objects of all kinds."""
+        return sum(len(table) for table in self._tables.values())
 
     # Tables and look-ups
 
@@ -84,18 +94,16 @@ class Snapshot:
 
     def named(self, kind: type[T], environment: str, name: str) -> T | None:
         """By name in an environment; services are named `stack/service`. At most one is there (`model.check`)."""
-        found = self._indexes[f"{kind_of(kind)}.name"].get(f"{environment}/{name}", _EMPTY)
-        return cast("T | None", next(iter(found.values()), None))
+        return cast("T | None", next(iter(self._named(kind_of(kind), f"{environment}/{name}")), None))
 
     def environment_named(self, name: str) -> Environment | None:
-        found = self._indexes["environment.name"].get(name, _EMPTY)
-        return cast("Environment | None", next(iter(found.values()), None))
+        return cast("Environment | None", next(iter(self._named("environment", name)), None))
 
     # By reference. Each answer is sorted, so deciding over it is deterministic.
 
     def units_of_service(self, service: ServiceId) -> list[Unit]:
         """Sorted by slot, then generation."""
-        found = cast(Iterable[Unit], self._indexes["unit.service"].get(service, _EMPTY).values())
+        found: list[Unit] = self._referring("unit.service", service)
         return sorted(found, key=lambda unit: (unit.slot, unit.generation))
 
     def units_on_host(self, host: HostId) -> list[Unit]:
@@ -106,7 +114,7 @@ class Snapshot:
 
     def units_named(self, environment: str, name: str) -> list[Unit]:
         """All generations that carry the name, oldest first."""
-        found: list[Unit] = self._sorted("unit.name", f"{environment}/{name}")
+        found: list[Unit] = self._named("unit", f"{environment}/{name}")
         return sorted(found, key=lambda unit: (unit.service, unit.slot, unit.generation))
 
     def services_of_stack(self, stack: StackId) -> list[Service]:
@@ -121,7 +129,15 @@ class Snapshot:
         return sorted(things, key=lambda thing: thing.id)
 
     def _sorted(self, index: str, key: str) -> list[Any]:
-        return [thing for _, thing in sorted(self._indexes[index].get(key, _EMPTY).items())]
+        return sorted(self._referring(index, key), key=lambda thing: thing.id)
+
+    def _referring(self, index: str, key: str) -> list[Any]:
+        table = self._tables[index.partition(".")[0]]
+        return [table[id] for id in self._indexes[index].get(key, _EMPTY)]
+
+    def _named(self, kind: str, name: str) -> list[Any]:
+        table = self._tables[kind]
+        return [table[id] for id in self._indexes[f"{kind}.name"].get(name, ())]
 
     # Making the next one
 
@@ -129,37 +145,50 @@ class Snapshot:
         """The snapshot after `changes`; objects put carry `version` (default: the next one). Raises `Conflict` when an
         object is not at the version the change was made from; the snapshot itself never changes.
         """
-        number = self.version + 1 if version is None else version
+        return self.changed(changes, self.version + 1 if version is None else version)[0]
+
+    def changed(self, changes: Iterable[Change], version: int) -> tuple[Snapshot, tuple[Change, ...]]:
+        """As `with_changes`, and the changes as written: what is put carries the new version."""
         replacements: list[tuple[Object, Object | None]] = []
         written: dict[tuple[str, str], Object | None] = {}
+        done: list[Change] = []
         for change in changes:
             thing: Object = change.object
-            key = (kind_of(thing), thing.id)
-            before = written[key] if key in written else self._tables[key[0]].get(thing.id)
-            self._expect(thing, before, first=key not in written)
-            after = None if isinstance(change, Delete) else msgspec.structs.replace(thing, version=number)
+            key = (_KIND[type(thing)], thing.id)
+            if key not in written:
+                self._expect(thing, self._tables[key[0]].get(thing.id))
+            after = None if isinstance(change, Delete) else msgspec.structs.replace(thing, version=version)
             written[key] = after
             replacements.append((thing, after))
-        return self._replaced(replacements, number)
+            done.append(change if after is None else Put(object=cast(AnyObject, after), reason=change.reason))
+        return self._replaced(replacements, version), tuple(done)
 
     @staticmethod
-    def _expect(thing: Object, before: Object | None, *, first: bool) -> None:
+    def _expect(thing: Object, before: Object | None) -> None:
         at = before.version if before is not None else 0
-        if first and at != thing.version:
+        if at != thing.version:
             raise Conflict(f"{kind_of(thing)} {thing.id} is at version {at}, not {thing.version}", hint="read it again")
 
     def _replaced(self, replacements: Iterable[tuple[Object, Object | None]], version: int) -> Snapshot:
         touched: dict[str, dict[str, Object | None]] = {}
         for thing, after in replacements:
-            touched.setdefault(kind_of(thing), {})[thing.id] = after
+            touched.setdefault(_KIND[type(thing)], {})[thing.id] = after
         tables, indexes = self._tables, self._indexes
         for kind, entries in touched.items():
             before = tables[kind]
             tables = tables.set(kind, _merged(before, entries))
-            for name, keys in _INDEXES.get(kind, ()):
-                moves = list(_moves(before, entries, keys))
-                indexes = indexes.set(name, _reindexed(indexes[name], moves))
+            for name, keys in _REFERENCES.get(kind, ()):
+                if moves := _moves(before, entries, keys):
+                    indexes = indexes.set(name, _with_references(indexes[name], moves))
+            if kind in _NAMES:
+                name, keys = _NAMES[kind]
+                if moves := _moves(before, entries, keys):
+                    indexes = indexes.set(name, _with_names(indexes[name], moves))
         return Snapshot(version, tables, indexes)
+
+
+_Moves = dict[str, dict[str, bool]]
+"""index key -> id -> whether it is there afterwards"""
 
 
 def _merged(table: Table, entries: Mapping[str, Object | None]) -> Table:
@@ -172,25 +201,46 @@ def _merged(table: Table, entries: Mapping[str, Object | None]) -> Table:
     return mutation.finish()
 
 
-def _moves(before: Table, entries: Mapping[str, Object | None], keys: _Keys) -> Iterator[tuple[str, str, Any]]:
-    """(index key, id, object or None to take it out)."""
+def _moves(before: Table, entries: Mapping[str, Object | None], keys: _Keys) -> _Moves:
+    moves: _Moves = {}
     for id, after in entries.items():
         old = before.get(id)
+        old_keys = keys(old) if old is not None else ()
         new_keys = keys(after) if after is not None else ()
-        if old is not None:
-            yield from ((key, id, None) for key in keys(old) if key not in new_keys)
-        yield from ((key, id, after) for key in new_keys)
+        if old_keys == new_keys:
+            continue
+        for key in old_keys:
+            if key not in new_keys:
+                moves.setdefault(key, {})[id] = False
+        for key in new_keys:
+            if key not in old_keys:
+                moves.setdefault(key, {})[id] = True
+    return moves
 
 
-def _reindexed(index: Table, moves: list[tuple[str, str, Any]]) -> Table:
-    by_key: dict[str, dict[str, Object | None]] = {}
-    for key, id, thing in moves:
-        by_key.setdefault(key, {})[id] = thing
+def _with_references(index: Table, moves: _Moves) -> Table:
     mutation = index.mutate()
-    for key, entries in by_key.items():
-        merged = _merged(mutation.get(key, _EMPTY), entries)
-        if len(merged):
-            mutation[key] = merged
-        else:
-            mutation.pop(key, None)
+    for key, entries in moves.items():
+        ids = mutation.get(key, _EMPTY).mutate()
+        for id, there in entries.items():
+            if there:
+                ids[id] = True
+            else:
+                ids.pop(id, None)
+        _set_or_drop(mutation, key, ids.finish())
     return mutation.finish()
+
+
+def _with_names(index: Table, moves: _Moves) -> Table:
+    mutation = index.mutate()
+    for key, entries in moves.items():
+        kept = tuple(id for id in mutation.get(key, ()) if entries.get(id, True))
+        _set_or_drop(mutation, key, kept + tuple(id for id, there in entries.items() if there))
+    return mutation.finish()
+
+
+def _set_or_drop(mutation: MapMutation[str, Any], key: str, ids: Table | tuple[str, ...]) -> None:
+    if len(ids):
+        mutation[key] = ids
+    else:
+        mutation.pop(key, None)

@@ -1,0 +1,47 @@
+"""The disk as what keeps files safe sees it; the simulator's forgets what was never synced."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Protocol
+
+
+class Disk(Protocol):
+    @property
+    def vfs(self) -> str:
+        """Name of the SQLite VFS that reads and writes this disk; "" is SQLite's own."""
+        ...
+
+    def exists(self, path: Path) -> bool: ...
+
+    def size(self, path: Path) -> int: ...
+
+    def replace(self, source: Path, target: Path) -> None:
+        """Renames over `target`; durable when it returns."""
+        ...
+
+    def remove(self, path: Path) -> None:
+        """Nothing happens if it is not there."""
+        ...
+
+
+class MachineDisk:
+    vfs = ""
+
+    def exists(self, path: Path) -> bool:
+        return path.exists()
+
+    def size(self, path: Path) -> int:
+        return path.stat().st_size
+
+    def replace(self, source: Path, target: Path) -> None:
+        os.replace(source, target)
+        directory = os.open(target.parent, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            os.fsync(directory)
+        finally:
+            os.close(directory)
+
+    def remove(self, path: Path) -> None:
+        path.unlink(missing_ok=True)
