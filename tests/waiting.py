@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Callable
-from typing import TypeVar
+from typing import Any, TypeVar, overload
 
 T = TypeVar("T")
 PAUSE_S = 0.02
@@ -23,7 +23,11 @@ def until(condition: Callable[[], T], what: str, within_s: float = 10.0) -> T:
         time.sleep(PAUSE_S)
 
 
-async def until_async(condition: Callable[[], T | Awaitable[T]], what: str, within_s: float = 10.0) -> T:
+@overload
+async def until_async(condition: Callable[[], Awaitable[T]], what: str, within_s: float = 10.0) -> T: ...
+@overload
+async def until_async(condition: Callable[[], T], what: str, within_s: float = 10.0) -> T: ...
+async def until_async(condition: Callable[[], Any], what: str, within_s: float = 10.0) -> Any:
     """As `until`, in a running loop; the condition may be a coroutine function."""
     deadline = asyncio.get_running_loop().time() + within_s
     while True:

@@ -66,6 +66,8 @@ class UnitAssignment(Item, frozen=True, kw_only=True, tag="unit"):
     reuses: UnitId | None = None
     engine_restarts: bool = False
     """The engine's own restart policy does the restarting: an exit is not the end of the unit."""
+    restart: Literal["none", "on-failure", "any"] = "none"
+    """What the agent does about an exit while it is cut off from the server: the same containers are started again."""
 
 
 class NetworkAssignment(Item, frozen=True, kw_only=True, tag="network"):

@@ -1,0 +1,178 @@
+"""The agent as a whole, on any engine, channel and world: `main` builds it for a machine, the simulator for its own.
+
+While cut off from the server it keeps its ledger's assignment by itself; it never moves anything.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Any
+
+import msgspec
+
+from paddock.agent.files import FileKeeper
+from paddock.agent.keeper import Keeper, Parts
+from paddock.agent.ledger import Ledger
+from paddock.agent.networks import NamesDriver, Networks, OverlayDriver
+from paddock.agent.observer import Observer
+from paddock.agent.reports import Reports
+from paddock.agent.session import Session, Told
+from paddock.agent.volumes import Volumes
+from paddock.drivers.engine import Engine
+from paddock.model.errors import Transient
+from paddock.model.objects import HostFacts
+from paddock.wire.channel import Channel, ChannelClosed
+from paddock.wire.messages import Welcome
+from paddock.world.backoff import Backoff
+from paddock.world.world import World
+
+FIRST_RECONNECT_S, MOST_RECONNECT_S = 0.2, 4.0
+STEADY_SESSION_S = 10.0
+FACTS_EVERY_S = 30.0
+MOST_STREAMS = 512
+FACTS_TIMEOUT_S = 30.0
+
+
+class Surroundings(msgspec.Struct, frozen=True, kw_only=True):
+    """What an agent is given. `dial` opens a control connection and raises `Transient`, `ChannelClosed` or `Refused`;
+    `carry` joins one stream to the engine until it ends; `facts` looks at the machine."""
+
+    world: World
+    engine: Engine
+    overlay: OverlayDriver
+    names: NamesDriver
+    files: FileKeeper
+    ledger: Ledger
+    dial: Callable[[], Awaitable[Channel]]
+    carry: Callable[[str], Coroutine[Any, Any, None]]
+    facts: Callable[[], Awaitable[HostFacts]]
+
+
+class Agent:
+    """`run` until it is cancelled or the server sends it away for good (`SentAway`)."""
+
+    def __init__(self, host: str, around: Surroundings) -> None:
+        self._host = host
+        self._around = around
+        self._world = around.world
+        self._instance = around.world.new_id("instance")
+        self._connected = True
+        """Until the first try has failed: a container that ended while the agent was away is not judged before."""
+        self._session: Session | None = None
+        self._streams: asyncio.Queue[str] = asyncio.Queue(MOST_STREAMS)
+        self.reports = Reports()
+        self.observer = Observer(around.engine, self._world)
+        self.networks = Networks(around.ledger, around.engine, (around.overlay, around.names), self._world)
+        self.volumes = Volumes(around.ledger, around.engine, self._world)
+        self.keeper = Keeper(
+            Parts(
+                ledger=around.ledger,
+                engine=around.engine,
+                observer=self.observer,
+                networks=self.networks,
+                volumes=self.volumes,
+                files=around.files,
+                reports=self.reports,
+                world=self._world,
+                connected=lambda: self._connected,
+            )
+        )
+
+    @property
+    def connected(self) -> bool:
+        return self._session is not None and self._session.number > 0
+
+    async def run(self) -> None:
+        async with asyncio.TaskGroup() as group:
+            for forever in (
+                self.observer.follow,
+                self.observer.look,
+                self.networks.run,
+                self.networks.follow_kernel,
+                self.volumes.run,
+                self.keeper.run,
+                self._keep_connected,
+            ):
+                group.create_task(forever(), name=forever.__qualname__)
+            await self._carry_streams(group)
+
+    async def _keep_connected(self) -> None:
+        backoff = Backoff(self._world, FIRST_RECONNECT_S, MOST_RECONNECT_S)
+        facts = await self._first_facts()
+        while True:
+            started_s = self._world.clock.monotonic_s()
+            reason = await self._one_session(facts)
+            self._session = None
+            self._set_connected(connected=False)
+            self._world.log.warning("not connected to the server", reason=reason, next_try=backoff.failures + 1)
+            if self._world.clock.monotonic_s() - started_s > STEADY_SESSION_S:
+                backoff.reset()
+            await backoff.wait()
+            facts = await self._facts_or(facts)
+
+    async def _one_session(self, facts: HostFacts) -> str:
+        try:
+            channel = await self._around.dial()
+        except (Transient, ChannelClosed) as error:
+            return str(error)
+        told = Told(assigned=self.keeper.assigned, open_stream=self._open_stream, welcomed=self._welcomed)
+        self._session = Session(channel, self._around.ledger, self.reports, told, self._world)
+        return await self._session.run(self._host, self._instance, facts)
+
+    def _welcomed(self, welcome: Welcome) -> None:
+        self._world.log.info("connected", host=welcome.name, environment=welcome.environment, session=welcome.session)
+        try:
+            self._around.ledger.set_session(welcome.session)
+        except Transient as trouble:
+            self._world.log.error("the session number cannot be kept", error=str(trouble))
+        self._set_connected(connected=True)
+
+    def _set_connected(self, *, connected: bool) -> None:
+        if connected != self._connected:
+            self._connected = connected
+            self.keeper.hurry_all()
+
+    async def _first_facts(self) -> HostFacts:
+        """Waits for the engine: without its facts a host is of no use to anybody."""
+        backoff = Backoff(self._world, FIRST_RECONNECT_S, MOST_RECONNECT_S)
+        while True:
+            try:
+                async with asyncio.timeout(FACTS_TIMEOUT_S):
+                    facts = await self._around.facts()
+            except (Transient, TimeoutError) as error:
+                self._world.log.warning("waiting for the engine", error=str(error))
+                self._set_connected(connected=False)
+                await backoff.wait()
+                continue
+            self._use(facts)
+            return facts
+
+    async def _facts_or(self, old: HostFacts) -> HostFacts:
+        try:
+            async with asyncio.timeout(FACTS_TIMEOUT_S):
+                facts = await self._around.facts()
+        except (Transient, TimeoutError):
+            return old
+        self._use(facts)
+        return facts
+
+    def _use(self, facts: HostFacts) -> None:
+        if facts.address != self.networks.local_address:
+            self.networks.local_address = facts.address
+            self.networks.changed()
+
+    def _open_stream(self, stream: str) -> None:
+        try:
+            self._streams.put_nowait(stream)
+        except asyncio.QueueFull:
+            self._world.log.error("too many streams are asked for at once", stream=stream)
+
+    async def _carry_streams(self, group: asyncio.TaskGroup) -> None:
+        """At most so many at a time; those beyond wait for a place, and the server for them no longer than it likes."""
+        places = asyncio.Semaphore(MOST_STREAMS)
+        while True:
+            stream = await self._streams.get()
+            await places.acquire()
+            task = group.create_task(self._around.carry(stream), name=f"stream {stream}")
+            task.add_done_callback(lambda _: places.release())

@@ -1,0 +1,95 @@
+"""What the agent sees of its machine."""
+
+from __future__ import annotations
+
+import asyncio
+import fcntl
+import ipaddress
+import os
+import socket
+import struct
+from pathlib import Path
+
+from paddock import __version__
+from paddock.drivers.engine import Engine
+from paddock.model.objects import HostFacts
+
+_SIOCGIFADDR = 0x8915
+_ROUTES = Path("/proc/net/route")
+_OURS = ("pdk",)
+"""Beginnings of the names of devices that cluster networks make on hosts."""
+_LEAST_PREFIX = 8
+"""Wider routes are defaults in disguise, such as 0.0.0.0/1 of a VPN."""
+
+
+async def facts_of(engine: Engine, server: tuple[str, int]) -> HostFacts:
+    """`server` is where the agent connects to: the way there says which of this host's addresses counts."""
+    seen = await engine.facts()
+    address = await source_address(server)
+    return HostFacts(
+        address=address,
+        engine_version=seen.version,
+        api_version=seen.api_version,
+        engine_id=seen.engine_id,
+        os=seen.os,
+        kernel=seen.kernel,
+        architecture=seen.architecture,
+        cpus=seen.cpus,
+        memory_bytes=seen.memory_bytes,
+        mtu=mtu_of(address),
+        subnets=_subnets_now(),
+        agent_version=__version__,
+        engine_labels=seen.labels,
+    )
+
+
+async def source_address(server: tuple[str, int]) -> str:
+    """This host's address on the way to the server; "" while there is none. Sends nothing."""
+    loop = asyncio.get_running_loop()
+    try:
+        found = await loop.getaddrinfo(*server, type=socket.SOCK_DGRAM)
+        family, _, _, _, place = found[0]
+        with socket.socket(family, socket.SOCK_DGRAM) as probe:
+            probe.connect(place)
+            return str(probe.getsockname()[0])
+    except OSError:
+        return ""
+
+
+def mtu_of(address: str) -> int:
+    """Of the device that has `address`; 1500 when it is not found."""
+    for _, name in socket.if_nameindex():
+        if name != "lo" and _ipv4_of(name) == address:
+            return _mtu_of_device(name)
+    return 1500
+
+
+def _mtu_of_device(name: str) -> int:
+    return int(Path(f"/sys/class/net/{name}/mtu").read_text())
+
+
+def _ipv4_of(name: str) -> str:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        request = struct.pack("256s", os.fsencode(name)[:15])
+        try:
+            return socket.inet_ntoa(fcntl.ioctl(probe.fileno(), _SIOCGIFADDR, request)[20:24])
+        except OSError:
+            return ""
+
+
+def _subnets_now() -> tuple[str, ...]:
+    return subnets(_ROUTES.read_text())
+
+
+def subnets(routes: str) -> tuple[str, ...]:
+    """Networks this host has a way to, but for default routes and ours; from the text of `/proc/net/route`."""
+    found: dict[ipaddress.IPv4Network, None] = {}
+    for line in routes.splitlines()[1:]:
+        fields = line.split()
+        if len(fields) < 8 or fields[0].startswith(_OURS):
+            continue
+        address, mask = (socket.ntohl(int(fields[column], 16)) for column in (1, 7))
+        network = ipaddress.IPv4Network((address, mask.bit_count()), strict=False)
+        if network.prefixlen >= _LEAST_PREFIX:
+            found[network] = None
+    return tuple(str(network) for network in sorted(found))

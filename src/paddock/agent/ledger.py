@@ -1,0 +1,215 @@
+"""What this host must hold and how far each unit has come, durable in one SQLite file.
+
+It is all an agent needs to go on by itself: after a restart, a power failure, or without its server. Secrets are sealed
+with a key beside the file (`ledger.key`, mode 0600), so that a copied or backed up ledger does not give them away.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from pathlib import Path
+
+import apsw
+import msgspec
+from msgspec.structs import replace
+
+from paddock.agent.sealing import Sealing
+from paddock.core.lifecycle import take_over
+from paddock.model.assignment import AnyItem, Assignment, FileAssignment, UnitAssignment, key_of
+from paddock.model.errors import Broken, Transient
+from paddock.model.objects import UnitDesired, UnitId
+from paddock.model.observed import Progress
+from paddock.wire.messages import Assign
+
+FORMAT = 1
+BUSY_TIMEOUT_MS = 5000
+
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS items (key TEXT PRIMARY KEY, body BLOB NOT NULL) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS leaving (unit TEXT PRIMARY KEY, body BLOB NOT NULL) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS progress (unit TEXT PRIMARY KEY, body BLOB NOT NULL) WITHOUT ROWID;
+"""
+_encode = msgspec.json.Encoder().encode
+_decode_item = msgspec.json.Decoder(AnyItem).decode
+_decode_unit = msgspec.json.Decoder(UnitAssignment).decode
+_decode_progress = msgspec.json.Decoder(Progress).decode
+
+
+class Gap(Exception):
+    """An assignment is the difference to a version this ledger does not hold."""
+
+
+class Ledger:
+    """`items` is the assignment at `version`; 0 means none was ever confirmed. `leaving`: units dropped from it whose
+    containers may still be here."""
+
+    def __init__(self, path: Path, sealing: Sealing) -> None:
+        self._path = path
+        self._sealing = sealing
+        self.items: Assignment = {}
+        self.leaving: dict[UnitId, UnitAssignment] = {}
+        self.progress: dict[UnitId, Progress] = {}
+        self.version = 0
+        self.last_session = 0
+        try:
+            self._database = apsw.Connection(str(path))
+            os.chmod(path, 0o600)
+            self._database.set_busy_timeout(BUSY_TIMEOUT_MS)
+            self._open()
+        except (apsw.CorruptError, apsw.NotADBError, msgspec.DecodeError) as error:
+            raise Broken(
+                f"the agent's ledger {path} is damaged: {error}",
+                hint="move the file away and start the agent again: the server tells it its assignment anew, and it "
+                "finds its containers by their labels",
+            ) from error
+        except (apsw.CantOpenError, apsw.ReadOnlyError, apsw.IOError, apsw.FullError) as error:
+            raise self._unwritable(error) from error
+
+    # Reading
+
+    def unit(self, unit: UnitId) -> UnitAssignment | None:
+        """What is wished of a unit, also of one that has been dropped and has to go."""
+        item = self.items.get(f"unit/{unit}")
+        return item if isinstance(item, UnitAssignment) else self.leaving.get(unit)
+
+    def units(self) -> tuple[UnitId, ...]:
+        assigned = [item.unit for item in self.items.values() if isinstance(item, UnitAssignment)]
+        return (*assigned, *self.leaving)
+
+    def progress_of(self, unit: UnitId) -> Progress:
+        return self.progress.get(unit, Progress())
+
+    # Writing
+
+    def apply(self, assign: Assign) -> tuple[str, ...]:
+        """Makes `assign` the assignment, all of it or nothing; the keys that changed. Stale ones change nothing.
+
+        Raises `Gap` when it does not follow on what is held, `Transient` when the disk does not take it.
+        """
+        if assign.version <= self.version and not assign.whole:
+            return ()
+        if not assign.whole and assign.since > self.version:
+            raise Gap(f"the assignment goes from version {assign.since}, the ledger holds {self.version}")
+        plan = _Plan(self, assign)
+        self._write(plan.statements(self._sealed), durable=True)
+        self.items, self.leaving, self.version = plan.items, plan.leaving, assign.version
+        self.progress.update(plan.progress)
+        return plan.changed
+
+    def record(self, unit: UnitId, progress: Progress) -> None:
+        self._write([("REPLACE INTO progress VALUES (?, ?)", (unit, _encode(progress)))], durable=False)
+        self.progress[unit] = progress
+
+    def leave(self, unit: UnitId) -> None:
+        """A unit found on the engine that is in no assignment: its containers have to go."""
+        item = UnitAssignment(unit=unit, desired=UnitDesired.REMOVED)
+        self._write([("REPLACE INTO leaving VALUES (?, ?)", (unit, _encode(item)))], durable=False)
+        self.leaving[unit] = item
+
+    def forget(self, unit: UnitId) -> None:
+        """A unit that was dropped and has nothing here any more."""
+        statements = [(f"DELETE FROM {table} WHERE unit = ?", (unit,)) for table in ("leaving", "progress")]
+        self._write(statements, durable=False)
+        self.leaving.pop(unit, None)
+        self.progress.pop(unit, None)
+
+    def set_session(self, session: int) -> None:
+        self._write([("REPLACE INTO meta VALUES ('last_session', ?)", (str(session),))], durable=False)
+        self.last_session = session
+
+    def close(self) -> None:
+        self._database.close()
+
+    # Parts
+
+    def _open(self) -> None:
+        self._database.execute("PRAGMA journal_mode = WAL")
+        self._database.execute("PRAGMA synchronous = NORMAL")
+        self._database.execute(_SCHEMA)
+        meta = dict(self._database.execute("SELECT key, value FROM meta"))
+        found = int(meta.get("format", FORMAT))
+        if found > FORMAT:
+            raise Broken(
+                f"the agent's ledger {self._path} was written by a newer Paddock (format {found})",
+                hint="install that version again, or move the file away",
+            )
+        self._database.execute("REPLACE INTO meta VALUES ('format', ?)", (str(FORMAT),))
+        self.version = int(meta.get("version", 0))
+        self.last_session = int(meta.get("last_session", 0))
+        for key, body in self._database.execute("SELECT key, body FROM items"):
+            self.items[key] = self._opened(_decode_item(body))
+        for unit, body in self._database.execute("SELECT unit, body FROM leaving"):
+            self.leaving[UnitId(unit)] = _decode_unit(body)
+        for unit, body in self._database.execute("SELECT unit, body FROM progress"):
+            self.progress[UnitId(unit)] = _decode_progress(body)
+
+    def _write(self, statements: Iterable[tuple[str, tuple[object, ...]]], *, durable: bool) -> None:
+        """`durable`: a power failure cannot take it back. What is only progress can be seen on the engine again."""
+        try:
+            self._database.execute(f"PRAGMA synchronous = {'FULL' if durable else 'NORMAL'}")
+            with self._database:
+                for sql, bindings in statements:
+                    self._database.execute(sql, bindings)
+        except (apsw.FullError, apsw.IOError, apsw.ReadOnlyError, apsw.BusyError, apsw.CantOpenError) as error:
+            raise self._unwritable(error) from error
+
+    def _unwritable(self, error: Exception) -> Transient:
+        return Transient(
+            f"the agent's ledger {self._path} cannot be written: {error}",
+            hint=f"make room or mend the disk under {self._path.parent}; what runs goes on running",
+        )
+
+    def _sealed(self, item: AnyItem) -> bytes:
+        if isinstance(item, FileAssignment) and item.purpose == "secret":
+            return _encode(replace(item, content=self._sealing.seal(item.content)))
+        return _encode(item)
+
+    def _opened(self, item: AnyItem) -> AnyItem:
+        if isinstance(item, FileAssignment) and item.purpose == "secret":
+            return replace(item, content=self._sealing.open(item.content))
+        return item
+
+
+class _Plan:
+    """What applying one `Assign` to a ledger would make of it."""
+
+    def __init__(self, ledger: Ledger, assign: Assign) -> None:
+        put = {key_of(item): item for item in assign.items}
+        gone = [key for key in ledger.items if key not in put] if assign.whole else assign.dropped
+        self.version = assign.version
+        self.gone = tuple(key for key in gone if key in ledger.items)
+        self.put = {key: item for key, item in put.items() if ledger.items.get(key) != item}
+        self.items = {key: item for key, item in ledger.items.items() if key not in self.gone} | self.put
+        self.changed = (*self.put, *self.gone)
+        self.progress = self._taken_over(ledger)
+        self._leave(ledger)
+
+    def _taken_over(self, ledger: Ledger) -> dict[UnitId, Progress]:
+        changed: dict[UnitId, Progress] = {}
+        for item in self.put.values():
+            if not isinstance(item, UnitAssignment) or item.reuses is None or item.unit in ledger.progress:
+                continue
+            older = changed.get(item.reuses) or ledger.progress.get(item.reuses)
+            if older is not None and older.owned:
+                changed[item.unit], changed[item.reuses] = take_over(item, older)
+        return changed
+
+    def _leave(self, ledger: Ledger) -> None:
+        dropped = [item for key in self.gone if isinstance(item := ledger.items[key], UnitAssignment)]
+        self.left = {item.unit: replace(item, desired=UnitDesired.REMOVED) for item in dropped}
+        self.back = [unit for unit in ledger.leaving if f"unit/{unit}" in self.put]
+        kept = {unit: item for unit, item in ledger.leaving.items() if unit not in self.back}
+        self.leaving = kept | self.left
+
+    def statements(self, sealed: object) -> list[tuple[str, tuple[object, ...]]]:
+        assert callable(sealed)
+        return [
+            *(("DELETE FROM items WHERE key = ?", (key,)) for key in self.gone),
+            *(("REPLACE INTO items VALUES (?, ?)", (key, sealed(item))) for key, item in self.put.items()),
+            *(("REPLACE INTO leaving VALUES (?, ?)", (unit, _encode(item))) for unit, item in self.left.items()),
+            *(("DELETE FROM leaving WHERE unit = ?", (unit,)) for unit in self.back),
+            *(("REPLACE INTO progress VALUES (?, ?)", (unit, _encode(p))) for unit, p in self.progress.items()),
+            ("REPLACE INTO meta VALUES ('version', ?)", (str(self.version),)),
+        ]

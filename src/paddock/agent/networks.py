@@ -1,0 +1,250 @@
+"""Cluster networks on this host: on the engine while a container needs them, in the kernel, and in the names server."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping, Sequence
+from typing import Protocol
+
+from paddock.agent.ledger import Ledger
+from paddock.core.names.records import NamedContainer, NamedNetwork, NameRecords
+from paddock.drivers.docker_body import bridge_of
+from paddock.drivers.engine import Engine
+from paddock.drivers.vxlan import Peer, WantedNetwork
+from paddock.model.assignment import (
+    ContainerAssignment,
+    NameAssignment,
+    NetworkAssignment,
+    PeerAssignment,
+    UnitAssignment,
+)
+from paddock.model.errors import Broken, Refused, Transient
+from paddock.model.objects import NetworkId, UnitState
+from paddock.model.steps import EnsureNetwork, RemoveNetwork
+from paddock.world.backoff import Backoff
+from paddock.world.world import World
+
+GATHER_S = 0.02
+"""So long changes are gathered before the kernel and the names server are told."""
+AGAIN_S = 60.0
+SETTLE_TIMEOUT_S = 5.0
+
+
+class Told(Protocol):
+    """What an overlay answers. `problems`: port name -> why it is not as wanted."""
+
+    @property
+    def problems(self) -> Mapping[str, str]: ...
+
+
+class OverlayDriver(Protocol):
+    """`paddock.drivers.network.Overlay`, or the simulator's."""
+
+    async def apply(self, wanted: Sequence[WantedNetwork]) -> Told: ...
+
+    def changes(self) -> AsyncIterator[None]: ...
+
+
+class NamesDriver(Protocol):
+    """`paddock.drivers.names.Names`, or the simulator's."""
+
+    async def update(self, records: NameRecords) -> Mapping[str, str]: ...
+
+
+class Networks:
+    """`ensure` before a container is created; the rest happens in `run` after `changed`."""
+
+    def __init__(
+        self, ledger: Ledger, engine: Engine, drivers: tuple[OverlayDriver, NamesDriver], world: World
+    ) -> None:
+        self._ledger = ledger
+        self._engine = engine
+        self._overlay, self._names = drivers
+        self._world = world
+        self._there: dict[NetworkId, NetworkAssignment | None] = {}
+        self._listed = False
+        self._found_names: dict[NetworkId, str] = {}
+        self._ensuring = asyncio.Lock()
+        self._wake = asyncio.Event()
+        self._asked = 0
+        self._done = 0
+        self._settled = asyncio.Condition()
+        self._problems: dict[str, str] = {}
+        self.local_address = ""
+
+    def known(self) -> dict[NetworkId, str]:
+        """Networks this host was given -> their name on the engine."""
+        return {network.network: network.engine_name for network in self._assigned().values()}
+
+    async def ensure(self, container: ContainerAssignment) -> dict[NetworkId, NetworkAssignment]:
+        """The container's networks, made on the engine where they were not."""
+        assigned = self._assigned()
+        wanted = {endpoint.network: assigned[endpoint.network] for endpoint in container.endpoints}
+        async with self._ensuring:
+            for network in wanted.values():
+                if self._there.get(network.network) != network:
+                    await self._engine.apply(EnsureNetwork(network=network))
+                    self._there[network.network] = network
+                    self._world.log.info("network is on the engine", network=network.engine_name)
+                    self.changed()
+        return wanted
+
+    async def settle(self) -> None:
+        """Until the kernel and the names server know what was asked before. Not for ever: a container starts anyway."""
+        asked = self._asked
+        try:
+            async with asyncio.timeout(SETTLE_TIMEOUT_S), self._settled:
+                await self._settled.wait_for(lambda: self._done >= asked)
+        except TimeoutError:
+            self._world.log.warning("a container starts before its network is programmed")
+
+    def changed(self) -> None:
+        self._asked += 1
+        self._wake.set()
+
+    def engine_listed(self) -> None:
+        """The engine may have been away: what it has is asked for again."""
+        self._listed = False
+        self.changed()
+
+    async def follow_kernel(self) -> None:
+        """Runs for ever: what others do to our bridges is put right."""
+        async for _ in self._overlay.changes():
+            self.changed()
+
+    async def run(self) -> None:
+        """Runs for ever."""
+        backoff = Backoff(self._world, first_s=0.2, most_s=10.0)
+        while True:
+            try:
+                async with asyncio.timeout(AGAIN_S):
+                    await self._wake.wait()
+            except TimeoutError:
+                self._listed = False
+            await asyncio.sleep(GATHER_S)
+            self._wake.clear()
+            asked = self._asked
+            try:
+                await self._bring_about()
+                backoff.reset()
+            except (Transient, Broken) as error:
+                self._world.log.error("networks are not as wished yet", error=str(error))
+                self._wake.set()
+                await backoff.wait()
+                continue
+            async with self._settled:
+                self._done = asked
+                self._settled.notify_all()
+
+    async def _bring_about(self) -> None:
+        if not self._listed:
+            await self._list()
+        await self._remove_unneeded()
+        networks = [network for network in self._there.values() if network is not None]
+        peers = self._peers()
+        applied = await self._overlay.apply(
+            [self._wanted(network, peers.get(network.network, [])) for network in networks]
+        )
+        unheard = await self._names.update(self._records(networks))
+        self._tell({**applied.problems, **unheard})
+
+    async def _list(self) -> None:
+        """Under the lock, so that a network made meanwhile is not forgotten."""
+        async with self._ensuring:
+            found = await self._engine.networks()
+            assigned = self._assigned()
+            self._there = {
+                network: assigned.get(network) if assigned.get(network) == self._there.get(network) else None
+                for network in found
+            }
+            for network in found:
+                wanted = assigned.get(network)
+                if wanted is not None and self._there[network] is None:
+                    try:
+                        await self._engine.apply(EnsureNetwork(network=wanted))
+                    except Refused as error:
+                        self._world.log.error("network cannot be made right", network=found[network], error=str(error))
+                        continue
+                    self._there[network] = wanted
+            self._found_names = found
+            self._listed = True
+
+    async def _remove_unneeded(self) -> None:
+        needed = self._needed()
+        for network in [network for network in self._there if network not in needed]:
+            async with self._ensuring:
+                if network in self._needed():
+                    continue
+                gone = self._there[network]
+                name = gone.engine_name if gone is not None else self._found_names.get(network, "")
+                try:
+                    await self._engine.apply(RemoveNetwork(name=name))
+                except (Transient, Refused) as error:
+                    self._world.log.info("network stays for now", network=name, reason=str(error))
+                    continue
+                self._there.pop(network, None)
+                self._world.log.info("network is gone from the engine", network=name)
+
+    def _assigned(self) -> dict[NetworkId, NetworkAssignment]:
+        return {item.network: item for item in self._ledger.items.values() if isinstance(item, NetworkAssignment)}
+
+    def _needed(self) -> dict[NetworkId, None]:
+        return {
+            endpoint.network: None
+            for unit in self._units()
+            for container in unit.containers
+            for endpoint in container.endpoints
+        }
+
+    def _units(self) -> list[UnitAssignment]:
+        units = [self._ledger.unit(unit) for unit in self._ledger.units()]
+        return [
+            unit for unit in units if unit is not None and self._ledger.progress_of(unit.unit).state < UnitState.REMOVED
+        ]
+
+    def _peers(self) -> dict[NetworkId, list[Peer]]:
+        peers: dict[NetworkId, list[Peer]] = {}
+        for item in self._ledger.items.values():
+            if isinstance(item, PeerAssignment):
+                peer = Peer(ipv4=item.ipv4, mac=item.mac, host_address=item.host_address)
+                peers.setdefault(item.network, []).append(peer)
+        return peers
+
+    def _wanted(self, network: NetworkAssignment, peers: Sequence[Peer]) -> WantedNetwork:
+        return WantedNetwork(
+            network=network.network,
+            bridge=bridge_of(network),
+            vni=network.vni,
+            mtu=network.mtu,
+            local_address=self.local_address,
+            peers=tuple(peers),
+        )
+
+    def _records(self, networks: Sequence[NetworkAssignment]) -> NameRecords:
+        there = [network.network for network in networks]
+        containers = [
+            NamedContainer(
+                addresses={endpoint.network: endpoint.ipv4 for endpoint in container.endpoints},
+                links=container.links,
+            )
+            for unit in self._units()
+            for container in unit.containers
+            if container.endpoints
+        ]
+        names = [item for item in self._ledger.items.values() if isinstance(item, NameAssignment)]
+        return NameRecords(
+            networks=tuple(
+                NamedNetwork(
+                    network=network.network, gateway=network.gateway, subnet=network.subnet, internal=network.internal
+                )
+                for network in networks
+            ),
+            names=tuple(name for name in names if name.network in there),
+            containers=tuple(containers),
+        )
+
+    def _tell(self, problems: dict[str, str]) -> None:
+        for where, words in problems.items():
+            if self._problems.get(where) != words:
+                self._world.log.error("network problem", where=where, error=words)
+        self._problems = problems

@@ -1,0 +1,67 @@
+"""What the server has to be told of units and has not confirmed yet."""
+
+from __future__ import annotations
+
+import asyncio
+
+from paddock.model.objects import UnitId
+from paddock.model.reports import UnitReport
+
+MOST_AT_ONCE = 500
+MOST_UNCONFIRMED = 64
+
+
+class Reports:
+    """Only the newest report of a unit is kept: its state only climbs, so a later one says all an earlier one did."""
+
+    def __init__(self) -> None:
+        self.latest: dict[UnitId, UnitReport] = {}
+        self._waiting: dict[UnitId, None] = {}
+        self._unconfirmed: dict[int, tuple[UnitReport, ...]] = {}
+        self._number = 0
+        self.wake = asyncio.Event()
+
+    def put(self, report: UnitReport) -> None:
+        self.latest[report.unit] = report
+        self._waiting[report.unit] = None
+        self.wake.set()
+
+    def forget(self, unit: UnitId) -> None:
+        """The server has dropped it and would not hear of it."""
+        self.latest.pop(unit, None)
+        self._waiting.pop(unit, None)
+
+    def begin_session(self) -> None:
+        """A new session is told everything: what the last one was told may not have been committed."""
+        self._number = 0
+        self._unconfirmed.clear()
+        self._waiting = dict.fromkeys(self.latest)
+        if self._waiting:
+            self.wake.set()
+
+    def take(self) -> tuple[int, tuple[UnitReport, ...]] | None:
+        """The next report to send and its number; None when there is nothing to say, or too much is unconfirmed."""
+        if len(self._unconfirmed) >= MOST_UNCONFIRMED:
+            self.wake.clear()
+            return None
+        units = tuple(self._waiting)[:MOST_AT_ONCE]
+        for unit in units:
+            del self._waiting[unit]
+        if not self._waiting:
+            self.wake.clear()
+        if not units:
+            return None
+        self._number += 1
+        reports = tuple(self.latest[unit] for unit in units if unit in self.latest)
+        self._unconfirmed[self._number] = reports
+        return self._number, reports
+
+    def confirmed(self, number: int) -> None:
+        for sent in [sent for sent in self._unconfirmed if sent <= number]:
+            del self._unconfirmed[sent]
+        if self._waiting:
+            self.wake.set()
+
+    @property
+    def unconfirmed(self) -> int:
+        return len(self._unconfirmed)

@@ -1,0 +1,232 @@
+"""One control connection with the server, from hello to its end, over any `Channel`."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+import msgspec
+
+from paddock import __version__
+from paddock.agent.ledger import Gap, Ledger
+from paddock.agent.reports import Reports
+from paddock.model.errors import Refused, Transient
+from paddock.model.objects import HostFacts
+from paddock.wire.channel import Channel, ChannelClosed
+from paddock.wire.messages import (
+    HEARTBEAT_S,
+    OLDEST_PROTOCOL,
+    PROTOCOL,
+    SILENT_AFTER_S,
+    Assign,
+    Confirm,
+    Facts,
+    FromAgent,
+    FromServer,
+    Goodbye,
+    Heartbeat,
+    Hello,
+    OpenStream,
+    Report,
+    Reported,
+    Welcome,
+    decode_from_server,
+    encode,
+)
+from paddock.world.world import World
+
+WELCOME_TIMEOUT_S = 15.0
+SEND_TIMEOUT_S = 10.0
+CLOSE_TIMEOUT_S = 2.0
+
+
+class SentAway(Refused):
+    """The server will not have this agent until somebody acts on the reason."""
+
+    code = "sent_away"
+
+
+class Told(msgspec.Struct, frozen=True, kw_only=True):
+    """Whom a session calls. `assigned` gets the changed keys, after the ledger holds them; `welcomed` the welcome."""
+
+    assigned: Callable[[tuple[str, ...]], None]
+    open_stream: Callable[[str], None]
+    welcomed: Callable[[Welcome], None]
+
+
+class Session:
+    """`run` returns the reason it ended, or raises `SentAway`. Facts may change while it runs (`tell_facts`)."""
+
+    def __init__(self, channel: Channel, ledger: Ledger, reports: Reports, told: Told, world: World) -> None:
+        self._channel = channel
+        self._ledger = ledger
+        self._reports = reports
+        self._told = told
+        self._world = world
+        self._over = asyncio.Event()
+        self._reason = ""
+        self._final = ""
+        self._sending = asyncio.Lock()
+        self._sent_at_s = 0.0
+        self.number = 0
+
+    async def run(self, host: str, instance: str, facts: HostFacts) -> str:
+        try:
+            await self._introduce(host, instance, facts)
+            if not self._over.is_set():
+                await self._converse()
+        except ChannelClosed as closed:
+            self._end(closed.reason or "the connection was closed")
+        finally:
+            await self._close()
+        if self._final:
+            raise SentAway(self._final)
+        return self._reason
+
+    async def tell_facts(self, facts: HostFacts) -> None:
+        if self.number and not self._over.is_set():
+            await self._say(Facts(session=self.number, facts=facts))
+
+    async def _introduce(self, host: str, instance: str, facts: HostFacts) -> None:
+        await self._send(
+            Hello(
+                protocols=(OLDEST_PROTOCOL, PROTOCOL),
+                host=host,
+                instance=instance,
+                agent_version=__version__,
+                facts=facts,
+                assignment=self._ledger.version,
+                last_session=self._ledger.last_session,
+            )
+        )
+        message = await self._receive(WELCOME_TIMEOUT_S)
+        match message:
+            case Welcome():
+                self.number = message.session
+                self._reports.begin_session()
+                self._told.welcomed(message)
+            case Goodbye():
+                self._goodbye(message)
+            case _:
+                self._end(f"the server began with {type(message).__name__} instead of a welcome")
+
+    async def _converse(self) -> None:
+        """None of the three lets `ChannelClosed` out: an exception group from here could swallow a cancellation."""
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._receive_all())
+            group.create_task(self._report_all())
+            group.create_task(self._beat())
+
+    async def _receive_all(self) -> None:
+        try:
+            while not self._over.is_set():
+                await self._handle(await self._receive(SILENT_AFTER_S))
+        except ChannelClosed as closed:
+            self._end(closed.reason or "the connection was closed")
+
+    async def _handle(self, message: FromServer) -> None:
+        match message:
+            case Assign():
+                await self._assign(message)
+            case Reported(number=number):
+                self._reports.confirmed(number)
+            case OpenStream(stream=stream):
+                self._told.open_stream(stream)
+            case Goodbye():
+                self._goodbye(message)
+            case Heartbeat() | Welcome():
+                pass
+
+    async def _assign(self, message: Assign) -> None:
+        try:
+            changed = self._ledger.apply(message)
+        except Gap as gap:
+            self._world.probe("an assignment that does not follow on the ledger")
+            self._end(str(gap))
+            return
+        except Transient as trouble:
+            self._world.log.error("the assignment cannot be kept", error=str(trouble))
+            self._end(trouble.message)
+            return
+        if message.version < self._ledger.version:
+            self._world.probe("a stale assignment ignored")
+        if changed:
+            self._world.log.info("assignment", version=message.version, changed=len(changed), whole=message.whole)
+            self._told.assigned(changed)
+        await self._send(Confirm(assignment=self._ledger.version))
+
+    async def _report_all(self) -> None:
+        while await self._woken(self._reports.wake):
+            taken = self._reports.take()
+            if taken is not None:
+                number, units = taken
+                await self._say(Report(session=self.number, number=number, units=units))
+
+    async def _beat(self) -> None:
+        """A heartbeat whenever nothing else was said for so long."""
+        while not self._over.is_set():
+            idle_s = self._world.clock.monotonic_s() - self._sent_at_s
+            if idle_s >= HEARTBEAT_S:
+                await self._say(Heartbeat())
+                continue
+            try:
+                async with asyncio.timeout(HEARTBEAT_S - idle_s):
+                    await self._over.wait()
+            except TimeoutError:
+                continue
+
+    async def _woken(self, wake: asyncio.Event) -> bool:
+        """False when the session is over."""
+        while not self._over.is_set():
+            try:
+                async with asyncio.timeout(HEARTBEAT_S):
+                    await wake.wait()
+            except TimeoutError:
+                continue
+            return not self._over.is_set()
+        return False
+
+    async def _say(self, message: FromAgent) -> None:
+        try:
+            await self._send(message)
+        except ChannelClosed as closed:
+            self._end(closed.reason or "the connection was closed")
+
+    async def _send(self, message: FromAgent) -> None:
+        try:
+            async with self._sending, asyncio.timeout(SEND_TIMEOUT_S):
+                await self._channel.send(encode(message))
+        except TimeoutError:
+            raise ChannelClosed("the server does not take what it is sent") from None
+        self._sent_at_s = self._world.clock.monotonic_s()
+
+    async def _receive(self, timeout_s: float) -> FromServer:
+        try:
+            async with asyncio.timeout(timeout_s):
+                data = await self._channel.receive()
+        except TimeoutError:
+            raise ChannelClosed(f"nothing was heard from the server for {timeout_s:.0f} s") from None
+        try:
+            message: FromServer = decode_from_server(data)
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+            self._world.probe("unreadable message from the server")
+            raise ChannelClosed(f"a message of the server could not be read: {error}") from error
+        return message
+
+    def _goodbye(self, message: Goodbye) -> None:
+        if message.final:
+            self._final = message.reason
+        self._end(message.reason)
+
+    def _end(self, reason: str) -> None:
+        if not self._over.is_set():
+            self._reason = reason
+            self._over.set()
+
+    async def _close(self) -> None:
+        self._over.set()
+        try:
+            async with asyncio.timeout(CLOSE_TIMEOUT_S):
+                await self._channel.close(self._reason)
+        except (ChannelClosed, TimeoutError):
+            return

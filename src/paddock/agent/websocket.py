@@ -1,0 +1,114 @@
+"""Connections to the server: WebSockets over mutual TLS, dialled out."""
+
+from __future__ import annotations
+
+import ssl
+
+from websockets.asyncio.client import ClientConnection, connect
+from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidMessage
+
+from paddock.model.errors import Transient
+from paddock.wire.channel import ChannelClosed
+
+OPEN_TIMEOUT_S = 10.0
+CLOSE_TIMEOUT_S = 2
+MOST_MESSAGE_BYTES = 64 * 2**20
+QUEUED_MESSAGES = 16
+_CLOSE_REASON_BYTES = 120
+"""A close frame has room for 123 bytes."""
+
+
+class Dialler:
+    """`place` is the server's address and its port for agents."""
+
+    def __init__(self, place: tuple[str, int], tls: ssl.SSLContext) -> None:
+        host, port = place
+        self._origin = f"wss://[{host}]:{port}" if ":" in host else f"wss://{host}:{port}"
+        self._tls = tls
+
+    async def session(self) -> ControlConnection:
+        """Raises `Transient`."""
+        return ControlConnection(await self._connect("/session"))
+
+    async def stream(self, stream: str) -> StreamConnection:
+        """Raises `ChannelClosed`."""
+        try:
+            return StreamConnection(await self._connect(f"/streams/{stream}"))
+        except Transient as error:
+            raise ChannelClosed(error.message) from error
+
+    async def _connect(self, path: str) -> ClientConnection:
+        """No pings: sessions have heartbeats of their own, and a stream whose reader is slow answers none."""
+        try:
+            return await connect(
+                self._origin + path,
+                ssl=self._tls,
+                compression=None,
+                max_size=MOST_MESSAGE_BYTES,
+                max_queue=QUEUED_MESSAGES,
+                open_timeout=OPEN_TIMEOUT_S,
+                close_timeout=CLOSE_TIMEOUT_S,
+                ping_interval=None,
+                proxy=None,
+                user_agent_header=None,
+            )
+        except ssl.SSLCertVerificationError as error:
+            raise Transient(
+                f"{self._origin} shows a certificate that does not hold: {error.verify_message}",
+                hint="is it the server this host joined, and is this host's clock right?",
+            ) from error
+        except (OSError, TimeoutError, InvalidHandshake, InvalidMessage, EOFError) as error:
+            raise Transient(f"{self._origin} cannot be reached: {error or type(error).__name__}") from error
+
+
+class ControlConnection:
+    """A `Channel`."""
+
+    def __init__(self, connection: ClientConnection) -> None:
+        self._connection = connection
+
+    async def send(self, message: bytes) -> None:
+        try:
+            await self._connection.send(message, text=True)
+        except ConnectionClosed as closed:
+            raise ChannelClosed(_why(closed)) from closed
+
+    async def receive(self) -> bytes:
+        try:
+            return await self._connection.recv(decode=False)
+        except ConnectionClosed as closed:
+            raise ChannelClosed(_why(closed)) from closed
+
+    async def close(self, reason: str = "") -> None:
+        await self._connection.close(reason=_short(reason))
+
+
+class StreamConnection:
+    """A `StreamChannel`: binary messages are content, text is text."""
+
+    def __init__(self, connection: ClientConnection) -> None:
+        self._connection = connection
+
+    async def send(self, message: bytes | str) -> None:
+        try:
+            await self._connection.send(message)
+        except ConnectionClosed as closed:
+            raise ChannelClosed(_why(closed)) from closed
+
+    async def receive(self) -> bytes | str:
+        try:
+            return await self._connection.recv()
+        except ConnectionClosed as closed:
+            raise ChannelClosed(_why(closed)) from closed
+
+    async def close(self, reason: str = "") -> None:
+        await self._connection.close(reason=_short(reason))
+
+
+def _why(closed: ConnectionClosed) -> str:
+    received = closed.rcvd
+    return received.reason if received is not None and received.reason else str(closed)
+
+
+def _short(reason: str) -> str:
+    return reason.encode()[:_CLOSE_REASON_BYTES].decode("utf-8", "ignore")

@@ -1,0 +1,76 @@
+"""What the server is told about a unit."""
+
+from __future__ import annotations
+
+from paddock.core.lifecycle.order import by_role, start_order
+from paddock.core.lifecycle.state import end_of
+from paddock.core.lifecycle.waits import hindrance_to_create, hindrance_to_start
+from paddock.model.assignment import UnitAssignment
+from paddock.model.objects import ContainerStatus, UnitDesired, UnitState
+from paddock.model.observed import ObservedContainer, ObservedUnit, Progress
+from paddock.model.reports import UnitReport
+
+
+def report_of(assignment: UnitAssignment, seen: ObservedUnit, progress: Progress) -> UnitReport:
+    """`progress` is what `remember` made of the same view. Without a time: that is the caller's."""
+    there = {} if progress.given_up else by_role(seen, progress)
+    return UnitReport(
+        unit=assignment.unit,
+        state=progress.state,
+        healthy=progress.state == UnitState.RUNNING and all(map(_well, there.values())),
+        containers=tuple(_status(role, container) for role, container in there.items()),
+        message=_message(assignment, seen, progress),
+    )
+
+
+def _well(container: ObservedContainer) -> bool:
+    if container.state == "exited":
+        return container.role != "" and container.exit_code == 0
+    return container.state == "running" and container.health in ("", "healthy")
+
+
+def _status(role: str, container: ObservedContainer) -> ContainerStatus:
+    return ContainerStatus(
+        role=role,
+        id=container.id,
+        name=container.name,
+        state=container.state,
+        health=container.health,
+        exit_code=None if container.state in ("created", "running", "paused") else container.exit_code,
+        error=container.error,
+        restarts=container.restarts,
+        started_at_s=container.started_at_s,
+        finished_at_s=container.finished_at_s,
+        oom_killed=container.oom_killed,
+        ports=container.ports,
+    )
+
+
+def _message(assignment: UnitAssignment, seen: ObservedUnit, progress: Progress) -> str:
+    """One sentence about what went wrong or what is waited for; "" when all is well."""
+    if progress.refused:
+        return progress.refused
+    if progress.state >= UnitState.COMPLETE:
+        return progress.message
+    return seen.waiting or _waiting(assignment, seen, progress) or _restarting(seen, progress)
+
+
+def _waiting(assignment: UnitAssignment, seen: ObservedUnit, progress: Progress) -> str:
+    if assignment.desired >= UnitDesired.STOPPED:
+        return ""
+    for container in start_order(assignment):
+        if container.role not in progress.owned:
+            return hindrance_to_create(assignment, container, seen, progress)
+    if assignment.desired == UnitDesired.RUN and progress.state < UnitState.RUNNING:
+        there = by_role(seen, progress)
+        for container in start_order(assignment):
+            if there[container.role].state == "created":
+                return hindrance_to_start(assignment, container, seen, progress)
+    return ""
+
+
+def _restarting(seen: ObservedUnit, progress: Progress) -> str:
+    for container in by_role(seen, progress).values():
+        if container.state == "restarting" or (container.state == "exited" and container.exit_code != 0):
+            return f"{end_of(container)}; it is being started again ({container.restarts} restarts so far)"
+    return ""

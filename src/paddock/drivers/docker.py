@@ -1,0 +1,326 @@
+"""The Docker Engine, through its API on any stream."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Any, assert_never
+
+import msgspec
+
+from paddock.drivers.docker_body import (
+    connect_body,
+    create_body,
+    network_body,
+    observed,
+    same_network,
+    split_image,
+)
+from paddock.drivers.docker_pull import PullProgress, pull_error
+from paddock.drivers.engine import EngineFacts, ImageMissing, NameTaken, Say, StepRefused, say_nothing
+from paddock.model.errors import PaddockError, Transient
+from paddock.model.objects import NetworkId, VolumeId
+from paddock.model.observed import NETWORK_LABEL, UNIT_LABEL, VOLUME_LABEL, ObservedContainer
+from paddock.model.steps import (
+    AnyStep,
+    ConnectNetwork,
+    CreateContainer,
+    EnsureNetwork,
+    EnsureVolume,
+    PullImage,
+    RefuseUnit,
+    RemoveContainer,
+    RemoveNetwork,
+    RemoveVolume,
+    RenameContainer,
+    StartContainer,
+    StopContainer,
+)
+from paddock.wire.engine_http import (
+    EngineBadRequest,
+    EngineConflict,
+    EngineError,
+    EngineHttp,
+    EngineNotFound,
+    EngineUnreachable,
+)
+from paddock.world.world import World
+
+STARTS_AT_A_TIME = 4
+"""8 at once start hardly more per second than 4 and double the latency of each."""
+CREATES_AT_A_TIME = 8
+INSPECTS_AT_A_TIME = 8
+PULLS_AT_A_TIME = 3
+CREATE_TIMEOUT_S = 120.0
+START_TIMEOUT_S = 120.0
+REMOVE_TIMEOUT_S = 120.0
+NETWORK_TIMEOUT_S = 60.0
+PULL_SILENCE_S = 300.0
+STOP_SLACK_S = 30.0
+EVENTS_OVERLAP_S = 2.0
+"""Events are asked for from a little before now: the engine answers before it has subscribed us."""
+
+_EVENTS = (
+    "create", "start", "die", "oom", "stop", "destroy", "rename", "pause", "unpause", "restart", "update",
+    "health_status",
+)  # fmt: skip
+_PASSING = (
+    "context canceled", "context deadline exceeded", "transport is closing", "ttrpc: closed", "connection refused",
+    "shutting down", "is marked for removal", "removal of container", "connection error",
+)  # fmt: skip
+"""Words of an engine that is going down, coming up, or busy with the same container."""
+
+
+class DockerEngine:
+    """An `Engine` on `http`; bounds how much is asked of it at a time."""
+
+    def __init__(self, http: EngineHttp, world: World) -> None:
+        self._http = http
+        self._world = world
+        self._starts = asyncio.Semaphore(STARTS_AT_A_TIME)
+        self._creates = asyncio.Semaphore(CREATES_AT_A_TIME)
+        self._inspects = asyncio.Semaphore(INSPECTS_AT_A_TIME)
+        self._pulls = asyncio.Semaphore(PULLS_AT_A_TIME)
+        self._pulling: dict[str, asyncio.Lock] = {}
+
+    # What is there
+
+    async def facts(self) -> EngineFacts:
+        info, version = await self._http.json("GET", "/info"), await self._http.json("GET", "/version")
+        labels = dict(label.partition("=")[::2] for label in info.get("Labels") or ())
+        return EngineFacts(
+            version=version["Version"],
+            api_version=version["ApiVersion"],
+            engine_id=info["ID"],
+            os=info["OperatingSystem"],
+            kernel=info["KernelVersion"],
+            architecture=info["Architecture"],
+            cpus=info["NCPU"],
+            memory_bytes=info["MemTotal"],
+            labels=labels,
+        )
+
+    async def containers(self) -> tuple[ObservedContainer, ...]:
+        query: dict[str, str | bool] = {"all": True, "filters": _filters(label=[UNIT_LABEL])}
+        listed = await self._http.json("GET", "/containers/json", query=query)
+        found = await asyncio.gather(*(self.inspect(entry["Id"]) for entry in listed))
+        return tuple(container for container in found if container is not None)
+
+    async def inspect(self, container: str) -> ObservedContainer | None:
+        async with self._inspects:
+            try:
+                return observed(await self._http.json("GET", f"/containers/{container}/json"))
+            except EngineNotFound:
+                return None
+            except EngineError as error:
+                raise Transient(f"inspecting container {container[:12]}: {error}") from error
+
+    async def follow(self) -> AsyncIterator[str]:
+        query = {
+            "since": f"{self._world.now_s() - EVENTS_OVERLAP_S:.3f}",
+            "filters": _filters(type=["container"], event=list(_EVENTS), label=[UNIT_LABEL]),
+        }
+        try:
+            async with self._http.stream("GET", "/events", query=query) as answer:
+                yield ""
+                async for event in answer.json_lines():
+                    yield event["Actor"]["ID"]
+        finally:
+            self._http.forget()
+        raise EngineUnreachable("the engine ended its stream of events")
+
+    async def networks(self) -> dict[NetworkId, str]:
+        found = await self._http.json("GET", "/networks", query={"filters": _filters(label=[NETWORK_LABEL])})
+        return {NetworkId(network["Labels"][NETWORK_LABEL]): network["Name"] for network in found}
+
+    async def volumes(self) -> dict[VolumeId, str]:
+        found = await self._http.json("GET", "/volumes", query={"filters": _filters(label=[VOLUME_LABEL])})
+        return {VolumeId(volume["Labels"][VOLUME_LABEL]): volume["Name"] for volume in found["Volumes"] or ()}
+
+    # What is done
+
+    async def apply(self, step: AnyStep, say: Say = say_nothing) -> str:
+        try:
+            return await self._apply(step, say)
+        except EngineError as error:
+            raise _passing_or_refused(error) from error
+
+    async def _apply(self, step: AnyStep, say: Say) -> str:
+        match step:
+            case CreateContainer():
+                return await self._create(step)
+            case PullImage():
+                await self._pull(step, say)
+            case ConnectNetwork():
+                await self._connect(step)
+            case StartContainer():
+                await self._start(step)
+            case StopContainer():
+                await self._stop(step)
+            case RemoveContainer():
+                await self._remove(step)
+            case RenameContainer():
+                await self._rename(step)
+            case EnsureNetwork():
+                await self._ensure_network(step)
+            case EnsureVolume():
+                await self._ensure_volume(step)
+            case RemoveNetwork():
+                await self._remove_unused(f"/networks/{step.name}")
+            case RemoveVolume():
+                await self._remove_unused(f"/volumes/{step.name}")
+            case RefuseUnit():
+                raise StepRefused(step.reason)
+            case _:
+                assert_never(step)
+        return ""
+
+    async def _create(self, step: CreateContainer) -> str:
+        container = step.container
+        query: dict[str, str] = {"name": container.name}
+        if container.platform:
+            query["platform"] = container.platform
+        async with self._creates:
+            body = create_body(step, await self._http.negotiate())
+            try:
+                made = await self._http.json(
+                    "POST", "/containers/create", query=query, body=body, timeout_s=CREATE_TIMEOUT_S
+                )
+            except EngineNotFound as error:
+                if "no such image" in error.message.lower():
+                    raise ImageMissing(error.message, container.image) from error
+                raise
+            except EngineConflict as error:
+                if "already in use" in error.message:
+                    raise NameTaken(error.message, container.name) from error
+                raise
+        return str(made["Id"])
+
+    async def _connect(self, step: ConnectNetwork) -> None:
+        body = connect_body(step, await self._http.negotiate())
+        path = f"/networks/{step.network}/connect"
+        try:
+            await self._http.call("POST", path, body=body, timeout_s=NETWORK_TIMEOUT_S)
+        except EngineError as error:
+            if "already exists in network" not in error.message:
+                raise
+
+    async def _start(self, step: StartContainer) -> None:
+        async with self._starts:
+            try:
+                await self._http.call("POST", f"/containers/{step.container}/start", timeout_s=START_TIMEOUT_S)
+            except EngineNotFound as error:
+                if "no such container" in error.message.lower():
+                    raise Transient(error.message) from error
+                raise
+
+    async def _stop(self, step: StopContainer) -> None:
+        query = {"t": round(step.grace_s)}
+        path = f"/containers/{step.container}/stop"
+        try:
+            await self._http.call("POST", path, query=query, timeout_s=step.grace_s + STOP_SLACK_S)
+        except EngineNotFound:
+            return
+
+    async def _remove(self, step: RemoveContainer) -> None:
+        query = {"v": True, "force": True}
+        try:
+            await self._http.call("DELETE", f"/containers/{step.container}", query=query, timeout_s=REMOVE_TIMEOUT_S)
+        except EngineNotFound:
+            return
+        except EngineConflict as error:
+            raise Transient(error.message) from error
+
+    async def _rename(self, step: RenameContainer) -> None:
+        try:
+            await self._http.call("POST", f"/containers/{step.container}/rename", query={"name": step.name})
+        except (EngineNotFound, EngineConflict) as error:
+            raise Transient(error.message) from error
+
+    async def _pull(self, step: PullImage, say: Say) -> None:
+        lock = self._pulling.setdefault(step.image, asyncio.Lock())
+        try:
+            async with lock, self._pulls:
+                if step.always or not await self._has_image(step.image):
+                    await self._fetch(step, say)
+        finally:
+            if not lock.locked():
+                self._pulling.pop(step.image, None)
+
+    async def _fetch(self, step: PullImage, say: Say) -> None:
+        query = split_image(step.image)
+        if step.platform:
+            query["platform"] = step.platform
+        progress = PullProgress(step.image)
+        try:
+            async with self._http.stream(
+                "POST", "/images/create", query=query, idle_timeout_s=PULL_SILENCE_S
+            ) as answer:
+                async for line in answer.json_lines():
+                    if "error" in line:
+                        raise pull_error(str(line["error"]), StepRefused)
+                    if words := progress.hear(line):
+                        say(words)
+        except EngineError as error:
+            raise pull_error(error.message, StepRefused) from error
+
+    async def _has_image(self, image: str) -> bool:
+        try:
+            await self._http.call("GET", f"/images/{image}/json")
+        except EngineNotFound:
+            return False
+        return True
+
+    async def _ensure_network(self, step: EnsureNetwork) -> None:
+        wanted = step.network
+        found = await self._found(f"/networks/{wanted.engine_name}")
+        if found is not None:
+            if (found.get("Labels") or {}).get(NETWORK_LABEL) != wanted.network:
+                raise StepRefused(
+                    f"this host has a network {wanted.engine_name} of its own (driver {found.get('Driver')}): remove "
+                    "or rename it, or give the network in the compose file another name"
+                )
+            if same_network(found, wanted):
+                return
+            await self._http.call("DELETE", f"/networks/{found['Id']}", timeout_s=NETWORK_TIMEOUT_S)
+        await self._http.call("POST", "/networks/create", body=network_body(wanted), timeout_s=NETWORK_TIMEOUT_S)
+
+    async def _ensure_volume(self, step: EnsureVolume) -> None:
+        volume = step.volume
+        if await self._found(f"/volumes/{volume.engine_name}") is not None:
+            return
+        body: dict[str, Any] = {
+            "Name": volume.engine_name,
+            "Driver": volume.driver or "local",
+            "DriverOpts": volume.driver_opts,
+            "Labels": {**volume.labels, VOLUME_LABEL: volume.volume},
+        }
+        await self._http.call("POST", "/volumes/create", body=body, timeout_s=NETWORK_TIMEOUT_S)
+
+    async def _found(self, path: str) -> dict[str, Any] | None:
+        try:
+            found: dict[str, Any] = await self._http.json("GET", path)
+        except EngineNotFound:
+            return None
+        return found
+
+    async def _remove_unused(self, path: str) -> None:
+        try:
+            await self._http.call("DELETE", path, timeout_s=NETWORK_TIMEOUT_S)
+        except EngineNotFound:
+            return
+        except EngineError as error:
+            if error.status in (403, 409):
+                raise Transient(error.message) from error
+            raise
+
+
+def _filters(**filters: list[str]) -> str:
+    return msgspec.json.encode(filters).decode()
+
+
+def _passing_or_refused(error: EngineError) -> PaddockError:
+    lowered = error.message.lower()
+    if not isinstance(error, EngineBadRequest) and any(words in lowered for words in _PASSING):
+        return Transient(error.message)
+    return StepRefused(error.message)
