@@ -8,10 +8,14 @@ from paddock.model.objects import AnyObject
 
 
 class Put(msgspec.Struct, frozen=True, kw_only=True, tag="put"):
-    """Create (`object.version == 0`) or replace the object as it was at `object.version`."""
+    """Create (`object.version == 0`) or replace the object as it was at `object.version`.
+
+    `created` is filled in on commit, where the object's own version no longer tells.
+    """
 
     object: AnyObject
     reason: str
+    created: bool = False
 
 
 class Delete(msgspec.Struct, frozen=True, kw_only=True, tag="delete"):

@@ -160,7 +160,11 @@ class Snapshot:
             after = None if isinstance(change, Delete) else msgspec.structs.replace(thing, version=version)
             written[key] = after
             replacements.append((thing, after))
-            done.append(change if after is None else Put(object=cast(AnyObject, after), reason=change.reason))
+            if after is None:
+                done.append(change)
+            else:
+                put = Put(object=cast(AnyObject, after), reason=change.reason, created=thing.version == 0)
+                done.append(put)
         return self._replaced(replacements, version), tuple(done)
 
     @staticmethod

@@ -10,7 +10,7 @@ from collections.abc import Iterable
 
 import msgspec
 
-from paddock.model.changes import Change, Commit, Delete
+from paddock.model.changes import Change, Commit, Delete, Put
 from paddock.model.errors import Refused
 from paddock.model.objects import AnyObject, Object, Unit, kind_of
 from paddock.store.journal import Record, Row
@@ -23,6 +23,7 @@ class _Kept(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     type: str
     object: msgspec.Raw
     reason: str
+    created: bool = False
 
 
 class _KeptCommit(msgspec.Struct, frozen=True, kw_only=True, gc=False):
@@ -59,7 +60,12 @@ def record_of(commit: Commit, objects: int) -> Record:
     except (TypeError, ValueError, OverflowError) as error:
         raise Refused(f"an object of this commit cannot be stored: {error}") from error
     kept = tuple(
-        _Kept(type=_tag(change), object=msgspec.Raw(data), reason=change.reason)
+        _Kept(
+            type=_tag(change),
+            object=msgspec.Raw(data),
+            reason=change.reason,
+            created=isinstance(change, Put) and change.created,
+        )
         for change, data in zip(commit.changes, encoded, strict=True)
     )
     whole = _encode(_KeptCommit(version=commit.version, at_s=commit.at_s, changes=kept))

@@ -1,13 +1,15 @@
 """Requests and answers of the REST API: what the server sends, the client reads and the CLI prints.
 
 All under `/v1`; what belongs to an environment is under `/v1/environments/{environment}` (its name). Errors are
-`{"code", "message", "hint", "problems": [Problem…]}` with the status of the error's class.
+`{"code", "message", "hint", "problems": [Problem…]}` with the status of the error's class. A stream that goes wrong
+after its first byte ends with such a document as its last line; empty lines only keep the connection alive.
 
     GET    /v1/ping                                   -> Ping (no key needed; neither do ca and join)
     GET    /v1/ca                                     -> PEM of the server's CA
     POST   /v1/join                  JoinRequest      -> Joined
     GET    /v1/environments                           -> [EnvironmentView];  POST {name} creates, DELETE …/{name}
     GET    /v1/api-keys                               -> [ApiKeyView];       POST NewApiKey -> CreatedApiKey, DELETE
+    GET    /v1/backup                                 -> a tar archive of the whole server, keys included (admins only)
     under /v1/environments/{environment}:
     POST   /join-tokens              {ttl_s?}         -> CreatedJoinToken
     GET    /hosts, /hosts/{name}                      -> [HostView] / HostView
@@ -75,6 +77,10 @@ class EnvironmentView(View, frozen=True, kw_only=True):
     stacks: int = 0
 
 
+class NewEnvironment(View, frozen=True, kw_only=True):
+    name: str
+
+
 class NewApiKey(View, frozen=True, kw_only=True):
     name: str
     environment: str = ""
@@ -94,6 +100,10 @@ class CreatedApiKey(View, frozen=True, kw_only=True):
 
     id: str
     key: str
+
+
+class JoinTokenRequest(View, frozen=True, kw_only=True):
+    ttl_s: float = 3600.0
 
 
 class CreatedJoinToken(View, frozen=True, kw_only=True):
@@ -176,6 +186,10 @@ class ServiceView(View, frozen=True, kw_only=True):
     rollout: Rollout | None = None
     waiting: Waiting | None = None
     created_at_s: float = 0.0
+
+
+class ScaleRequest(View, frozen=True, kw_only=True):
+    replicas: int
 
 
 class StackView(View, frozen=True, kw_only=True):

@@ -7,23 +7,17 @@ from pathlib import Path
 
 _PR_SET_NAME = 15
 _ARG_START, _ARG_END = 47, 48
-"""Fields of /proc/PID/stat, counted from 0 (proc(5): 48 and 49)."""
+"""Fields of /proc/self/stat, counted from 0 (proc(5))."""
 
 
-def set_process_title(title: str) -> bool:
-    """`ps` and `top` show `title` from now on. False where the system does not let us; nothing depends on it."""
-    try:
-        text = Path("/proc/self/stat").read_text()
-        fields = [*text[: text.rindex(")") + 1].split(" ", 1), *text[text.rindex(")") + 2 :].split()]
-        start, end = int(fields[_ARG_START]), int(fields[_ARG_END])
-        libc = ctypes.CDLL(None)
-    except (OSError, ValueError, IndexError):
-        return False
-    encoded = title.encode()
-    libc.prctl(_PR_SET_NAME, encoded[:15], 0, 0, 0)
+def name_process(title: str) -> None:
+    """Writes over the memory that holds our arguments, as setproctitle(3) does; they have been read already.
+
+    Also keeps what was on the command line out of the list. A longer title than the arguments is cut.
+    """
+    ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_NAME, title.encode()[:15], 0, 0, 0)
+    fields = Path("/proc/self/stat").read_text().rpartition(")")[2].split()
+    start, end = int(fields[_ARG_START - 2]), int(fields[_ARG_END - 2])
     room = end - start
-    if start <= 0 or room <= len(encoded):
-        return False
-    ctypes.memset(start, 0, room)
-    ctypes.memmove(start, encoded, len(encoded))
-    return True
+    if start and room > 1:
+        ctypes.memmove(start, title.encode()[: room - 1].ljust(room, b"\0"), room)

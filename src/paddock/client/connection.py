@@ -1,0 +1,283 @@
+"""HTTP/1.1 over pinned TLS: small calls on kept connections, streams on connections of their own."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import ssl
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from urllib.parse import urlencode, urlsplit
+
+import h11
+import msgspec
+
+from paddock.model.errors import (
+    Broken,
+    Conflict,
+    Forbidden,
+    Invalid,
+    NotFound,
+    PaddockError,
+    Refused,
+    TooOld,
+    Transient,
+    UserError,
+)
+from paddock.wire.api import ErrorAnswer
+
+CONNECT_TIMEOUT_S = 10.0
+CALL_TIMEOUT_S = 60.0
+MOST_IDLE = 4
+MOST_ANSWER_BYTES = 256 * 2**20
+READ_BYTES = 65536
+DEFAULT_PORT = 7443
+
+Query = Mapping[str, str | int | bool | None]
+_CLASSES: dict[str, type[PaddockError]] = {
+    cls.code: cls for cls in (UserError, NotFound, Conflict, Forbidden, TooOld, Refused, Transient, Broken)
+}
+
+
+def pinned_tls(ca_pem: str) -> ssl.SSLContext:
+    """Trusts one CA only. Host names are not looked at: this CA signs one server and nobody else, and servers are
+    reached by addresses (forwarded ports, tunnels) that their certificate cannot know.
+    """
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.check_hostname = False
+    try:
+        context.load_verify_locations(cadata=ca_pem)
+    except (ssl.SSLError, ValueError) as error:
+        raise UserError("the CA is not a certificate in PEM form", hint="it is `ca.crt` of the server") from error
+    return context
+
+
+async def fetch_ca(server: str, fingerprint: str) -> str:
+    """The CA's PEM, taken from a server nobody vouches for yet, and checked against what we were told. Raises `Refused`
+    when it is another one."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    connections = Connections(server, context, key="")
+    try:
+        pem = (await connections.call("GET", "/v1/ca")).decode("ascii", "replace")
+    finally:
+        await connections.close()
+    try:
+        found = hashlib.sha256(ssl.PEM_cert_to_DER_cert(pem)).hexdigest()
+    except ValueError:
+        found = "no certificate"
+    if found != fingerprint.lower():
+        raise Refused(
+            f"the server at {server} is not the one that was meant: its CA is {found[:16]}…, not {fingerprint[:16]}…",
+            hint="use a token or fingerprint of this server, and check that nobody is in between",
+        )
+    return pem
+
+
+def error_of(status: int, body: bytes) -> PaddockError:
+    """The error the server answered with, as the class it was raised as."""
+    try:
+        answer = msgspec.json.decode(body, type=ErrorAnswer)
+    except msgspec.DecodeError:
+        text = body.decode("utf-8", "replace").strip()[:300] or "no explanation"
+        return Transient(f"the server answered with status {status}: {text}")
+    if answer.code == Invalid.code and answer.problems:
+        return Invalid(answer.problems)
+    fallback = UserError if status < 500 else Transient if status in (502, 503, 504) else Broken
+    error = _CLASSES.get(answer.code, fallback)(answer.message, hint=answer.hint)
+    error.code = answer.code
+    return error
+
+
+class _Connection:
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.reader = reader
+        self.writer = writer
+        self.parser = h11.Connection(h11.CLIENT, max_incomplete_event_size=256 * 1024)
+
+    async def request(self, head: h11.Request, body: bytes) -> h11.Response:
+        data = self.parser.send(head) or b""
+        if body:
+            data += self.parser.send(h11.Data(data=body)) or b""
+        self.writer.write(data + (self.parser.send(h11.EndOfMessage()) or b""))
+        await self.writer.drain()
+        while True:
+            event = await self.event()
+            if isinstance(event, h11.Response):
+                return event
+            if not isinstance(event, h11.InformationalResponse):
+                raise EOFError("the server closed the connection instead of answering")
+
+    async def event(self) -> object:
+        while True:
+            event: object = self.parser.next_event()
+            if event is not h11.NEED_DATA:
+                return event
+            self.parser.receive_data(await self.reader.read(READ_BYTES))
+
+    async def body(self) -> bytes:
+        parts: list[bytes] = []
+        size = 0
+        while isinstance(event := await self.event(), h11.Data):
+            parts.append(bytes(event.data))
+            size += len(event.data)
+            if size > MOST_ANSWER_BYTES:
+                raise EOFError(f"the answer is larger than {MOST_ANSWER_BYTES} bytes")
+        return b"".join(parts)
+
+    @property
+    def reusable(self) -> bool:
+        parser = self.parser
+        return parser.our_state is h11.DONE and parser.their_state is h11.DONE
+
+    @property
+    def alive(self) -> bool:
+        return not self.reader.at_eof() and not self.writer.is_closing()
+
+
+class Connections:
+    """To one server with one key. The key is in no error and no representation."""
+
+    def __init__(self, server: str, tls: ssl.SSLContext, key: str) -> None:
+        parts = urlsplit(server if "://" in server else f"https://{server}")
+        if parts.scheme != "https" or not parts.hostname:
+            raise UserError(f"{server!r} is not a server's address", hint="it looks like https://HOST:7443")
+        self.server = server
+        self.host = parts.hostname
+        self.port = parts.port or DEFAULT_PORT
+        self.tls = tls
+        self._key = key
+        self._idle: list[_Connection] = []
+
+    def headers(self) -> list[tuple[str, str]]:
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        found = [("Host", f"{host}:{self.port}"), ("User-Agent", "paddock"), ("Accept", "application/json")]
+        return [*found, ("Authorization", f"Bearer {self._key}")] if self._key else found
+
+    async def call(
+        self,
+        method: str,
+        path: str,
+        *,
+        query: Query | None = None,
+        body: bytes | None = None,
+        timeout_s: float = CALL_TIMEOUT_S,
+    ) -> bytes:
+        """One call with its whole answer. A kept connection that the server has closed meanwhile is not held against
+        it: nothing of the call was read then, and it is made again on a new one.
+        """
+        head = self._head(method, path, query, body)
+        with _Unreachable(self.server):
+            async with asyncio.timeout(timeout_s):
+                connection = self._take_idle()
+                if connection is not None:
+                    try:
+                        return await self._answered(connection, head, body or b"")
+                    except (OSError, EOFError, h11.RemoteProtocolError):
+                        if method not in ("GET", "PUT", "DELETE"):
+                            raise
+                return await self._answered(await self._connect(), head, body or b"")
+
+    async def _answered(self, connection: _Connection, head: h11.Request, body: bytes) -> bytes:
+        keep = False
+        try:
+            response = await connection.request(head, body)
+            answer = await connection.body()
+            keep = connection.reusable
+        finally:
+            if keep and len(self._idle) < MOST_IDLE:
+                connection.parser.start_next_cycle()
+                self._idle.append(connection)
+            else:
+                connection.writer.close()
+        if response.status_code >= 400:
+            raise error_of(response.status_code, answer)
+        return answer
+
+    @asynccontextmanager
+    async def stream(self, path: str, *, query: Query | None = None) -> AsyncIterator[AsyncIterator[bytes]]:
+        """A GET whose answer arrives over time, in pieces; silence is normal in it. Closed on leaving."""
+        with _Unreachable(self.server):
+            async with asyncio.timeout(CONNECT_TIMEOUT_S):
+                connection = await self._connect()
+        try:
+            with _Unreachable(self.server):
+                async with asyncio.timeout(CALL_TIMEOUT_S):
+                    response = await connection.request(self._head("GET", path, query, None), b"")
+                    if response.status_code >= 400:
+                        raise error_of(response.status_code, await connection.body())
+            yield self._pieces(connection)
+        finally:
+            connection.writer.close()
+
+    async def _pieces(self, connection: _Connection) -> AsyncIterator[bytes]:
+        while True:
+            with _Unreachable(self.server):
+                event = await connection.event()
+            if not isinstance(event, h11.Data):
+                return
+            yield bytes(event.data)
+
+    def _head(self, method: str, path: str, query: Query | None, body: bytes | None) -> h11.Request:
+        given = {name: _text(value) for name, value in (query or {}).items() if value is not None}
+        headers = self.headers()
+        if body is not None:
+            headers += [("Content-Type", "application/json"), ("Content-Length", str(len(body)))]
+        elif method in ("POST", "PUT", "PATCH"):
+            headers.append(("Content-Length", "0"))
+        return h11.Request(method=method, target=f"{path}?{urlencode(given)}" if given else path, headers=headers)
+
+    def _take_idle(self) -> _Connection | None:
+        while self._idle:
+            connection = self._idle.pop()
+            if connection.alive:
+                return connection
+            connection.writer.close()
+        return None
+
+    async def _connect(self) -> _Connection:
+        async with asyncio.timeout(CONNECT_TIMEOUT_S):
+            return _Connection(*await asyncio.open_connection(self.host, self.port, ssl=self.tls, limit=READ_BYTES))
+
+    async def close(self) -> None:
+        while self._idle:
+            writer = self._idle.pop().writer
+            writer.close()
+            try:
+                async with asyncio.timeout(1.0):
+                    await writer.wait_closed()
+            except (OSError, TimeoutError):
+                continue
+
+
+def _text(value: str | int | bool | None) -> str:
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return str(value)
+
+
+class _Unreachable:
+    """Turns what broken connections raise into `Transient`, and a wrong certificate into `Refused`."""
+
+    def __init__(self, server: str) -> None:
+        self._server = server
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        match error:
+            case ssl.SSLCertVerificationError():
+                raise Refused(
+                    f"the server at {self._server} has a certificate of another CA ({error.verify_message})",
+                    hint="point PADDOCK_CA_FILE at the ca.crt of this server",
+                ) from error
+            case TimeoutError():
+                raise Transient(f"no answer from the server at {self._server} in time") from error
+            case OSError() | EOFError() | h11.ProtocolError():
+                raise Transient(
+                    f"the server at {self._server} cannot be reached: {error or type(error).__name__}",
+                    hint="is `paddock server` running there?",
+                ) from error

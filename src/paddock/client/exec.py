@@ -1,0 +1,81 @@
+"""A command in a container, from the client's side (`wire.api.ExecStart`)."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import msgspec
+from websockets.asyncio.client import ClientConnection, connect
+from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidStatus
+
+from paddock.client.connection import CONNECT_TIMEOUT_S, Connections, error_of
+from paddock.model.errors import Transient
+from paddock.wire.api import ExecControl, ExecEnd, ExecStart
+
+MOST_MESSAGE_BYTES = 2**22
+
+
+class ExecStream:
+    """Iterate over it for output; when that ends, `end` says how the command did."""
+
+    def __init__(self, connection: ClientConnection) -> None:
+        self._connection = connection
+        self.end: ExecEnd | None = None
+
+    async def __aiter__(self) -> AsyncIterator[tuple[int, bytes]]:
+        """(1 for stdout or 2 for stderr, bytes). Raises `Transient` when the connection breaks before the end."""
+        while True:
+            try:
+                message = await self._connection.recv()
+            except ConnectionClosed as closed:
+                raise Transient("the connection broke before the command ended") from closed
+            if isinstance(message, str):
+                self.end = msgspec.json.decode(message, type=ExecEnd)
+                return
+            if message:
+                yield message[0], message[1:]
+
+    async def write(self, data: bytes) -> None:
+        """To the command's stdin. What comes after its end is dropped."""
+        await self._say(data)
+
+    async def close_stdin(self) -> None:
+        await self._say(msgspec.json.encode(ExecControl(eof=True)).decode())
+
+    async def resize(self, rows: int, columns: int) -> None:
+        await self._say(msgspec.json.encode(ExecControl(rows=rows, columns=columns)).decode())
+
+    async def _say(self, message: bytes | str) -> None:
+        try:
+            await self._connection.send(message)
+        except ConnectionClosed:
+            return
+
+
+@asynccontextmanager
+async def open_exec(connections: Connections, path: str, start: ExecStart) -> AsyncIterator[ExecStream]:
+    """Raises what the server answers when it refuses; what the engine refuses is in `ExecEnd.error`."""
+    headers = [(name, value) for name, value in connections.headers() if name == "Authorization"]
+    host = f"[{connections.host}]" if ":" in connections.host else connections.host
+    connecting = connect(
+        f"wss://{host}:{connections.port}{path}",
+        ssl=connections.tls,
+        additional_headers=headers,
+        compression=None,
+        open_timeout=CONNECT_TIMEOUT_S,
+        ping_interval=None,
+        max_size=MOST_MESSAGE_BYTES,
+        proxy=None,
+    )
+    try:
+        connection = await connecting
+    except InvalidStatus as refused:
+        raise error_of(refused.response.status_code, bytes(refused.response.body or b"")) from refused
+    except (OSError, TimeoutError, InvalidHandshake) as error:
+        raise Transient(f"the server at {connections.server} cannot be reached: {error}") from error
+    try:
+        await connection.send(msgspec.json.encode(start).decode())
+        yield ExecStream(connection)
+    finally:
+        await connection.close()

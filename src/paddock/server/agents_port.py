@@ -1,0 +1,115 @@
+"""The agents' port: WebSockets over mutual TLS. `/session` is a control connection, `/streams/<id>` a byte stream."""
+
+from __future__ import annotations
+
+import socket
+import ssl
+from collections.abc import Sequence
+
+from websockets.asyncio.server import Server, ServerConnection, serve
+from websockets.exceptions import ConnectionClosed
+
+from paddock.model.objects import HostId
+from paddock.server.authority import common_name
+from paddock.server.session import Peer
+from paddock.server.sessions import Sessions
+from paddock.server.streams import Streams
+from paddock.wire.channel import ChannelClosed
+
+MOST_MESSAGE_BYTES = 16 * 2**20
+CONTROL_PATH = "/session"
+STREAM_PATH = "/streams/"
+_CLOSE_REASON_BYTES = 120
+"""A close frame has room for 123 bytes."""
+
+
+class WebSocketChannel:
+    """A `Channel`; text and binary messages both arrive as bytes."""
+
+    def __init__(self, connection: ServerConnection) -> None:
+        self._connection = connection
+
+    async def send(self, message: bytes) -> None:
+        try:
+            await self._connection.send(message, text=True)
+        except ConnectionClosed as closed:
+            raise ChannelClosed(str(closed)) from closed
+
+    async def receive(self) -> bytes:
+        try:
+            return await self._connection.recv(decode=False)
+        except ConnectionClosed as closed:
+            raise ChannelClosed(str(closed)) from closed
+
+    async def close(self, reason: str = "") -> None:
+        await self._connection.close(reason=_short(reason))
+
+
+class WebSocketTunnel:
+    """A `TunnelChannel`: binary is bytes, text is text."""
+
+    def __init__(self, connection: ServerConnection) -> None:
+        self._connection = connection
+
+    async def send(self, message: bytes | str) -> None:
+        try:
+            await self._connection.send(message)
+        except ConnectionClosed as closed:
+            raise ChannelClosed(str(closed)) from closed
+
+    async def receive(self) -> bytes | str:
+        try:
+            return await self._connection.recv()
+        except ConnectionClosed as closed:
+            raise ChannelClosed(str(closed)) from closed
+
+    async def close(self, reason: str = "") -> None:
+        await self._connection.close(reason=_short(reason))
+
+
+def _short(reason: str) -> str:
+    return reason.encode()[:_CLOSE_REASON_BYTES].decode("utf-8", "ignore")
+
+
+class AgentsPort:
+    def __init__(self, sessions: Sessions, streams: Streams) -> None:
+        self._sessions = sessions
+        self._streams = streams
+
+    async def listen(self, sockets: Sequence[socket.socket], tls: ssl.SSLContext) -> list[Server]:
+        """No pings of its own: sessions have heartbeats, and a stream whose reader is slow answers no ping."""
+        return [
+            await serve(
+                self._serve,
+                sock=sock,
+                ssl=tls,
+                compression=None,
+                max_size=MOST_MESSAGE_BYTES,
+                max_queue=16,
+                ping_interval=None,
+                close_timeout=2,
+                open_timeout=10,
+                server_header=None,
+            )
+            for sock in sockets
+        ]
+
+    async def _serve(self, connection: ServerConnection) -> None:
+        tls = connection.transport.get_extra_info("ssl_object")
+        certificate = tls.getpeercert(binary_form=True) if tls is not None else None
+        host = HostId(common_name(certificate)) if certificate else HostId("")
+        path = connection.request.path if connection.request is not None else ""
+        if not host:
+            await connection.close(1008, "a client certificate of this server's CA is needed")
+        elif path == CONTROL_PATH:
+            peer = Peer(host=host, address=_address(connection))
+            await self._sessions.serve(WebSocketChannel(connection), peer)
+        elif path.startswith(STREAM_PATH):
+            await self._streams.accept(path.removeprefix(STREAM_PATH), host, WebSocketTunnel(connection))
+        else:
+            await connection.close(1008, f"there is no {path[:60]} here")
+
+
+def _address(connection: ServerConnection) -> str:
+    peer = connection.remote_address
+    return str(peer[0]) if peer else ""

@@ -1,0 +1,183 @@
+"""Decides what follows from what changed, and writes it down: one snapshot, one plan, one commit.
+
+Woken by the store's watch and by the times that plans ask for. The first change after a pause is looked at at once;
+while changes keep coming they are gathered for `GATHER_S`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from collections.abc import Iterable
+
+from paddock.core.converge import Scope, converge
+from paddock.model.changes import Change, Put
+from paddock.model.errors import Conflict, TooOld, Transient
+from paddock.model.objects import kind_of
+from paddock.model.snapshot import Snapshot
+from paddock.store.store import Store
+from paddock.world.backoff import Backoff
+from paddock.world.world import World
+
+GATHER_S = 0.05
+MOST_PENDING = 20_000
+"""Changes remembered one by one; more, and everything is looked at."""
+MOST_ROUNDS = 200
+"""Rounds that each changed something, without a pause in between. Deciders that never agree are slowed down."""
+SLOW_S = 1.0
+MOST_WAKES = 1_000
+"""Parts of the cluster that wait for a time of their own; more, and everything is looked at at the earliest."""
+LOOK_AT_CLOCK_S = 5.0
+JUMP_S = 1.0
+"""A wall clock that is off by this much from where it should be has been set: all times are looked at again."""
+
+_Key = tuple[tuple[str, ...], ...]
+
+
+class Convergence:
+    """`run` for as long as the server lives. `settled` is true while nothing is left to decide."""
+
+    def __init__(self, world: World, store: Store) -> None:
+        self._world = world
+        self._store = store
+        self._backoff = Backoff(world)
+        self._pending: list[Change] = []
+        self._everything = True
+        self._wake = asyncio.Event()
+        self._wakes: dict[_Key, tuple[float, Scope]] = {}
+        """What asked to be looked at again -> when."""
+        self._last_round_s = -math.inf
+        self._rounds = 0
+        self._offset_s = world.now_s() - world.clock.monotonic_s()
+
+    @property
+    def settled(self) -> bool:
+        return not self._pending and not self._everything
+
+    async def run(self) -> None:
+        self._wake.set()
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._follow())
+            tasks.create_task(self._decide_all())
+
+    async def _follow(self) -> None:
+        """Ends when the store is closed."""
+        while True:
+            _, commits = self._store.snapshot_and_watch()
+            self._notice((), everything=True)
+            try:
+                async for commit in commits:
+                    self._notice(commit.changes)
+                return
+            except TooOld:
+                self._world.probe("convergence fell behind the history: everything is looked at")
+
+    def _notice(self, changes: tuple[Change, ...], *, everything: bool = False) -> None:
+        self._pending.extend(changes)
+        if everything or len(self._pending) > MOST_PENDING:
+            self._everything = True
+            self._pending.clear()
+        self._wake.set()
+
+    async def _decide_all(self) -> None:
+        while True:
+            await self._woken()
+            await self._gather()
+            self._wake.clear()
+            try:
+                await self._decide()
+                self._backoff.reset()
+            except (Conflict, Transient) as trouble:
+                self._world.log.warning("plan not committed", reason=trouble.message)
+                self._notice((), everything=True)
+                await self._backoff.wait()
+
+    async def _woken(self) -> None:
+        """Waits in slices, because the wall clock, which plans speak of, may be set."""
+        while not self._wake.is_set():
+            due_s = min((at_s for at_s, _ in self._wakes.values()), default=math.inf) - self._world.now_s()
+            if due_s <= 0:
+                return
+            try:
+                async with asyncio.timeout(min(due_s, LOOK_AT_CLOCK_S)):
+                    await self._wake.wait()
+            except TimeoutError:
+                self._look_at_clock()
+
+    def _look_at_clock(self) -> None:
+        offset_s = self._world.now_s() - self._world.clock.monotonic_s()
+        if abs(offset_s - self._offset_s) > JUMP_S:
+            self._world.probe("the wall clock jumped")
+            self._world.log.warning("the clock was set", by_s=offset_s - self._offset_s)
+            self._offset_s = offset_s
+            self._notice((), everything=True)
+
+    async def _gather(self) -> None:
+        pause_s = self._last_round_s + GATHER_S - self._world.clock.monotonic_s()
+        if self._rounds > MOST_ROUNDS:
+            self._world.log.error("deciders do not come to rest", rounds=self._rounds)
+            pause_s = SLOW_S
+        if pause_s > 0:
+            await asyncio.sleep(pause_s)
+
+    async def _decide(self) -> None:
+        """No await between the snapshot and the commit that is based on it."""
+        snapshot = self._store.snapshot()
+        scope = self._scope(snapshot)
+        plan = converge(snapshot, self._world.now_s(), scope)
+        self._remember(scope, plan.wake_at_s)
+        if not plan.changes:
+            self._rounds = 0
+            return
+        self._rounds += 1
+        self._last_round_s = self._world.clock.monotonic_s()
+        commit = await self._store.commit(plan.changes)
+        for change in plan.changes:
+            self._log(change, commit.version)
+
+    def _scope(self, snapshot: Snapshot) -> Scope:
+        """What changed and whose time has come. Takes both off the list."""
+        now_s = self._world.now_s()
+        due = {key: scope for key, (at_s, scope) in self._wakes.items() if at_s <= now_s}
+        everything = self._everything or any(scope.all for scope in due.values())
+        changed = Scope.everything() if everything else Scope.of(self._pending, snapshot)
+        self._everything = False
+        self._pending.clear()
+        for key in due:
+            del self._wakes[key]
+        if everything:
+            self._wakes.clear()
+            return changed
+        return union([changed, *due.values()])
+
+    def _remember(self, scope: Scope, wake_at_s: float | None) -> None:
+        key = _key(scope)
+        if wake_at_s is None:
+            self._wakes.pop(key, None)
+            return
+        self._wakes[key] = (max(wake_at_s, self._world.now_s() + GATHER_S), scope)
+        if len(self._wakes) > MOST_WAKES:
+            earliest_s = min(at_s for at_s, _ in self._wakes.values())
+            everything = Scope.everything()
+            self._wakes = {_key(everything): (earliest_s, everything)}
+
+    def _log(self, change: Change, version: int) -> None:
+        action = "delete" if not isinstance(change, Put) else "change" if change.object.version else "create"
+        self._world.log.info(
+            "decided", action=action, kind=kind_of(change.object), id=change.object.id, reason=change.reason,
+            version=version,
+        )  # fmt: skip
+
+
+def _key(scope: Scope) -> _Key:
+    if scope.all:
+        return (("everything",),)
+    return tuple((kind, *ids) for kind, ids in scope.ids.items())
+
+
+def union(scopes: Iterable[Scope]) -> Scope:
+    ids: dict[str, dict[str, None]] = {}
+    for scope in scopes:
+        for kind, of_kind in scope.ids.items():
+            ids.setdefault(kind, {}).update(dict.fromkeys(of_kind))
+    return Scope(ids={kind: tuple(sorted(ids[kind])) for kind in sorted(ids)})

@@ -1,0 +1,45 @@
+"""What the routes are handed: the control plane, and what they need to know of the machine around it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TypeVar
+
+from paddock.model.snapshot import Snapshot
+from paddock.server.authority import Authority
+from paddock.server.committing import Decision, commit_decision
+from paddock.server.containers import Containers
+from paddock.server.plane import ControlPlane
+from paddock.store.store import Store
+from paddock.world.world import World
+
+T = TypeVar("T")
+
+
+class Api:
+    """`address` is where hosts reach the API: `https://…`. `agents_port` is known once it is bound."""
+
+    def __init__(self, plane: ControlPlane, authority: Authority, data: Path, address: str, agents_port: int) -> None:
+        self.plane = plane
+        self.authority = authority
+        self.data = data
+        self.address = address
+        self.agents_port = agents_port
+        self.containers = Containers(plane.streams)
+
+    @property
+    def world(self) -> World:
+        return self.plane.world
+
+    @property
+    def store(self) -> Store:
+        return self.plane.store
+
+    @property
+    def snapshot(self) -> Snapshot:
+        """What may be told: nothing in it can be lost any more."""
+        return self.plane.store.durable()
+
+    async def decide(self, decide: Callable[[Snapshot], Decision[T]]) -> tuple[T, int]:
+        return await commit_decision(self.store, decide)

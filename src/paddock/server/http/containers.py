@@ -1,0 +1,149 @@
+"""Routes on containers: lists from the snapshot, the rest from the engine of the container's host."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from typing import Any
+
+import msgspec
+from litestar import WebSocket, delete, get, websocket
+from litestar.exceptions import WebSocketDisconnect
+from litestar.params import Parameter
+from litestar.response import Stream
+
+from paddock.core.stacks import remove_container
+from paddock.model.errors import NotFound, PaddockError
+from paddock.model.objects import Environment, ServiceId, StackId, Unit
+from paddock.model.snapshot import Snapshot
+from paddock.server.committing import Decision
+from paddock.server.containers import Located, LogsAsked, find_container, locate
+from paddock.server.exec_session import ExecSession
+from paddock.server.http.answers import NDJSON, answer_of, lines
+from paddock.server.http.api import Api
+from paddock.server.views import container_views, service_named, stack_named, unit_views
+from paddock.wire.api import Accepted, ContainerView, ExecEnd, LogLine, StatsSample, TopAnswer
+from paddock.wire.channel import ChannelClosed
+
+BELOW = "/v1/environments/{environment_name:str}"
+
+
+@get(f"{BELOW}/containers", tags=["containers"])
+async def list_containers(
+    api: Api,
+    environment: Environment,
+    stack: str = "",
+    of_service: str = Parameter(default="", query="service", description="`name` with `stack`, else `stack/name`."),
+    all: bool = False,
+) -> list[ContainerView]:
+    """`all`: finished ones too."""
+    units = _units(api.snapshot, environment, stack, of_service)
+    return container_views(api.snapshot, units, finished=all)
+
+
+def _units(snapshot: Snapshot, environment: Environment, stack: str, service: str) -> list[Unit]:
+    if service:
+        stack_name, _, name = service.partition("/") if "/" in service else (stack, "", service)
+        found = service_named(snapshot, environment, stack_name, name)
+        return snapshot.units_of_service(ServiceId(found.id))
+    if stack:
+        wanted = stack_named(snapshot, environment, stack)
+        services = snapshot.services_of_stack(StackId(wanted.id))
+        return [unit for one in services for unit in snapshot.units_of_service(ServiceId(one.id))]
+    return snapshot.in_environment(Unit, environment.id)
+
+
+@get(f"{BELOW}/containers/{{name:str}}", tags=["containers"])
+async def get_container(api: Api, environment: Environment, name: str) -> ContainerView:
+    found = find_container(api.snapshot, environment.id, name)
+    if found is None:
+        raise NotFound(f"there is no container {name!r} in environment {environment.name}", hint="see `paddock ps -a`")
+    unit, status = found
+    role = status.role if status is not None else ""
+    return next(view for view in unit_views(api.snapshot, unit) if view.role == role)
+
+
+@delete(f"{BELOW}/containers/{{name:str}}", status_code=200, tags=["containers"])
+async def delete_container(api: Api, environment: Environment, name: str) -> Accepted:
+    def decide(snapshot: Snapshot) -> Decision[None]:
+        found = find_container(snapshot, environment.id, name)
+        if found is None:
+            raise NotFound(f"there is no container {name!r} in environment {environment.name}")
+        return remove_container(snapshot, found[0], api.world.now_s()), None
+
+    _, version = await api.decide(decide)
+    return Accepted(version=version)
+
+
+def _located(api: Api, environment: Environment, name: str) -> Located:
+    return locate(api.snapshot, environment, name)
+
+
+@get(f"{BELOW}/containers/{{name:str}}/inspect", tags=["containers"])
+async def inspect_container(api: Api, environment: Environment, name: str) -> dict[str, Any]:
+    """The engine's own answer."""
+    return await api.containers.inspect(_located(api, environment, name))
+
+
+@get(f"{BELOW}/containers/{{name:str}}/top", tags=["containers"])
+async def top(api: Api, environment: Environment, name: str) -> TopAnswer:
+    return await api.containers.top(_located(api, environment, name))
+
+
+@get(f"{BELOW}/containers/{{name:str}}/logs", tags=["containers"], media_type=NDJSON)
+async def logs(
+    api: Api,
+    environment: Environment,
+    name: str,
+    follow: bool = False,
+    tail: str = "all",
+    since: str = "",
+    timestamps: bool = False,
+) -> Stream:
+    """One LogLine per line."""
+    asked = LogsAsked(follow=follow, tail=tail, since=since, timestamps=timestamps).checked()
+    found: AsyncIterator[LogLine] = await api.containers.logs(_located(api, environment, name), asked)
+    return Stream(lines(found), media_type=NDJSON)
+
+
+@get(f"{BELOW}/containers/{{name:str}}/stats", tags=["containers"], media_type=NDJSON)
+async def stats(api: Api, environment: Environment, name: str, stream: bool = True) -> Stream:
+    """One StatsSample per line and second; without `stream` one."""
+    found: AsyncIterator[StatsSample] = api.containers.stats(_located(api, environment, name), stream=stream)
+    return Stream(lines(found), media_type=NDJSON)
+
+
+@websocket(f"{BELOW}/containers/{{name:str}}/exec")
+async def execute(socket: WebSocket[Any, Any, Any], api: Api, environment: Environment, name: str) -> None:
+    await socket.accept()
+
+    async def receive() -> bytes | str | None:
+        event = await socket.receive()
+        if event["type"] == "websocket.disconnect":
+            return None
+        text, data = event.get("text"), event.get("bytes")
+        return text if isinstance(text, str) else data if isinstance(data, bytes) else b""
+
+    async def send(message: bytes | str) -> None:
+        try:
+            if isinstance(message, str):
+                await socket.send_text(message)
+            else:
+                await socket.send_bytes(message)
+        except (WebSocketDisconnect, OSError) as error:
+            raise ChannelClosed("the client has gone") from error
+
+    try:
+        located = _located(api, environment, name)
+    except PaddockError as error:
+        await send(msgspec.json.encode(ExecEnd(exit_code=-1, error=answer_of(error).message)).decode())
+    else:
+        session = ExecSession(api.containers.engine(located), located.id, receive, send)
+        await session.run()
+        if session.gone:
+            return
+    await socket.close()
+
+
+ROUTES = [
+    list_containers, get_container, delete_container, inspect_container, top, logs, stats, execute,
+]  # fmt: skip

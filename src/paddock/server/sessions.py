@@ -1,0 +1,291 @@
+"""Agents' connections: who may come in, what each is told, what each reports, and who has gone quiet.
+
+Knows channels only, so that the simulator can put its own network in between.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+import msgspec
+
+from paddock.model.assignment import AnyItem, FileAssignment
+from paddock.model.changes import Put
+from paddock.model.errors import NotFound, Transient
+from paddock.model.objects import Environment, File, Host, HostId, HostState
+from paddock.model.snapshot import Snapshot
+from paddock.server.committing import Decision, commit_decision
+from paddock.server.dispatch import Dispatch
+from paddock.server.reports import Reports
+from paddock.server.sealing import Sealer
+from paddock.server.session import Peer, Session
+from paddock.store.store import Store
+from paddock.wire.channel import Channel, ChannelClosed
+from paddock.wire.messages import (
+    OLDEST_PROTOCOL,
+    PROTOCOL,
+    SILENT_AFTER_S,
+    Confirm,
+    Facts,
+    FromServer,
+    Goodbye,
+    Heartbeat,
+    Hello,
+    Report,
+    Welcome,
+    decode_from_agent,
+)
+from paddock.world.world import World
+
+HELLO_TIMEOUT_S = 10.0
+
+
+class Unwelcome(Exception):
+    """The agent is sent away. Never leaves this module."""
+
+    def __init__(self, reason: str, *, final: bool) -> None:
+        super().__init__(reason)
+        self.goodbye = Goodbye(reason=reason, final=final)
+
+
+class Sessions:
+    """`serve` runs for each connection; `dispatch.run` and `reports.run` for as long as the server does."""
+
+    def __init__(self, world: World, store: Store, sealer: Sealer) -> None:
+        self._world = world
+        self._store = store
+        self._sealer = sealer
+        self.reports = Reports(world, store)
+        self.live: dict[HostId, Session] = {}
+        self.dispatch = Dispatch(world, store, self.live, self._dismiss)
+        self.gone_since_s: dict[HostId, float] = {}
+        """host -> monotonic time of its last word, for those whose connection ended since this server started."""
+        self.changed = asyncio.Event()
+        """Set when a session begins or ends."""
+        self.on_gone: list[Callable[[HostId, str], None]] = []
+        """Told the host and the reason when a session ended and no other has taken its place."""
+        self._empty = asyncio.Event()
+        self.stopping = False
+
+    def alive(self, host: HostId) -> bool:
+        session = self.live.get(host)
+        return session is not None and not session.over.is_set() and session.silence_s() < SILENT_AFTER_S
+
+    def say(self, host: HostId, message: FromServer) -> None:
+        """Raises `Transient` when the host has no session."""
+        session = self.live.get(host)
+        if session is None or session.over.is_set() or not session.number:
+            raise Transient(f"host {host} is not connected", retry_after_s=1.0)
+        session.say(message)
+
+    def stop(self) -> None:
+        """The server ends: agents are told to come back, and no host is called silent because of it."""
+        self.stopping = True
+        for session in list(self.live.values()):
+            session.finish("the server stops", Goodbye(reason="the server stops"))
+
+    async def all_gone(self) -> None:
+        """Returns when no session is left."""
+        self._empty.clear()
+        if self.live:
+            await self._empty.wait()
+
+    # One connection
+
+    async def serve(self, channel: Channel, peer: Peer) -> None:
+        """Returns when the connection is over, whatever ended it."""
+        try:
+            session = await self._admit(channel, peer)
+        except Unwelcome as refusal:
+            self._world.log.warning("agent refused", host=peer.host, address=peer.address, reason=str(refusal))
+            farewell = Session(self._world, channel, peer, "")
+            farewell.finish(str(refusal), refusal.goodbye)
+            await farewell.close()
+            return
+        except ChannelClosed:
+            self._world.probe("connection closed before hello")
+            return
+        await self._run(session)
+
+    async def _run(self, session: Session) -> None:
+        host = session.peer.host
+        self._world.log.info("agent connected", host=host, session=session.number, address=session.peer.address)
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                ends = [
+                    tasks.create_task(self._receive_all(session)),
+                    tasks.create_task(session.send_all(self._filled)),
+                ]
+                await session.over.wait()
+                for end in ends:
+                    end.cancel()
+        finally:
+            session.finish("the connection's tasks ended")
+            self._forget(session)
+        await session.close()
+
+    def _forget(self, session: Session) -> None:
+        host = session.peer.host
+        if self.live.get(host) is not session:
+            return
+        del self.live[host]
+        self.gone_since_s[host] = session.last_heard_s
+        self.changed.set()
+        if not self.live:
+            self._empty.set()
+        self._world.log.info("agent gone", host=host, session=session.number, reason=session.reason)
+        for told in self.on_gone:
+            told(host, session.reason)
+
+    async def _admit(self, channel: Channel, peer: Peer) -> Session:
+        """Raises `Unwelcome`."""
+        hello = await self._hello(channel)
+        if self.stopping:
+            raise Unwelcome("the server stops", final=False)
+        protocol = common_protocol(hello)
+        if hello.host != peer.host:
+            raise Unwelcome(f"the certificate is for {peer.host}, the agent says it is {hello.host}", final=True)
+        self._refuse_double(hello, peer)
+        session = Session(self._world, channel, peer, hello.instance)
+        before = self.live.get(peer.host)
+        self.live[peer.host] = session
+        if before is not None:
+            before.finish("the same agent has connected anew")
+        welcome: Welcome | None = None
+        try:
+            (number, name, environment), _ = await commit_decision(self._store, self._activation(hello))
+            session.number = number
+            welcome = Welcome(protocol=protocol, session=number, name=name, environment=environment)
+        except NotFound as missing:
+            raise Unwelcome(missing.message, final=True) from missing
+        except Transient as trouble:
+            raise Unwelcome(trouble.message, final=False) from trouble
+        finally:
+            if welcome is None:
+                session.finish("not admitted")
+                self._forget(session)
+        session.say(welcome)
+        self.dispatch.ask(peer.host)
+        self.gone_since_s.pop(peer.host, None)
+        self.changed.set()
+        return session
+
+    async def _hello(self, channel: Channel) -> Hello:
+        try:
+            async with asyncio.timeout(HELLO_TIMEOUT_S):
+                message = decode_from_agent(await channel.receive())
+        except TimeoutError:
+            raise Unwelcome(f"no hello within {HELLO_TIMEOUT_S:.0f} s", final=False) from None
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+            raise Unwelcome(f"the first message could not be read: {error}", final=False) from error
+        if not isinstance(message, Hello):
+            raise Unwelcome("the first message must be hello", final=False)
+        return message
+
+    def _refuse_double(self, hello: Hello, peer: Peer) -> None:
+        other = self.live.get(peer.host)
+        if other is None or other.instance == hello.instance or not self.alive(peer.host):
+            return
+        self._world.probe("doubled agent identity refused")
+        raise Unwelcome(
+            f"another agent with the identity of {peer.host} is connected from {other.peer.address or 'elsewhere'}; "
+            "if this machine was cloned, remove the copy's agent data and join it with a token of its own",
+            final=False,
+        )
+
+    def _activation(self, hello: Hello) -> Callable[[Snapshot], Decision[tuple[int, str, str]]]:
+        def decide(snapshot: Snapshot) -> Decision[tuple[int, str, str]]:
+            host = snapshot.get(Host, hello.host)
+            if host is None:
+                raise NotFound(
+                    f"{hello.host} is not a host of this server: it was removed, or the server's data is older; "
+                    "join it again with a new token"
+                )
+            environment = snapshot.get(Environment, host.environment)
+            active = msgspec.structs.replace(
+                host,
+                session=host.session + 1,
+                instance=hello.instance,
+                state=HostState.ACTIVE,
+                since_s=host.since_s if host.state == HostState.ACTIVE else self._world.now_s(),
+                facts=hello.facts,
+            )
+            name = environment.name if environment is not None else ""
+            return (Put(object=active, reason="its agent connected"),), (active.session, active.name, name)
+
+        return decide
+
+    async def _receive_all(self, session: Session) -> None:
+        try:
+            while True:
+                data = await session.channel.receive()
+                session.heard()
+                await self._handle(session, decode_from_agent(data))
+        except ChannelClosed as closed:
+            session.finish(closed.reason or "connection closed")
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+            self._world.probe("unreadable message from an agent")
+            reason = f"a message could not be read: {error}"
+            session.finish(reason, Goodbye(reason=reason))
+
+    async def _handle(self, session: Session, message: Hello | Heartbeat | Confirm | Report | Facts) -> None:
+        match message:
+            case Heartbeat():
+                pass
+            case Confirm(assignment=version):
+                session.confirmed = max(session.confirmed, version)
+            case Report():
+                await self.reports.take(session, message)
+            case Facts():
+                await self._take_facts(session, message)
+            case Hello():
+                session.finish("hello twice", Goodbye(reason="hello may be said once in a connection"))
+
+    async def _take_facts(self, session: Session, message: Facts) -> None:
+        def decide(snapshot: Snapshot) -> Decision[None]:
+            host = snapshot.get(Host, session.peer.host)
+            if host is None or message.session != session.number or host.facts == message.facts:
+                return (), None
+            return (Put(object=msgspec.structs.replace(host, facts=message.facts), reason="its facts changed"),), None
+
+        try:
+            await commit_decision(self._store, decide)
+        except Transient as trouble:
+            session.finish(trouble.message, Goodbye(reason=trouble.message))
+
+    # What they are told
+
+    def _dismiss(self, host: HostId, name: str) -> None:
+        session = self.live.get(host)
+        if session is not None:
+            reason = f"host {name} was removed from its environment"
+            session.finish(reason, Goodbye(reason=reason, final=True))
+        self.gone_since_s.pop(host, None)
+
+    def _filled(self, item: AnyItem) -> AnyItem:
+        """Contents leave the seal here and nowhere else."""
+        if not isinstance(item, FileAssignment):
+            return item
+        file = self._store.durable().get(File, item.file)
+        if file is None:
+            return item
+        return msgspec.structs.replace(item, content=self._sealer.unseal(file))
+
+
+def common_protocol(hello: Hello) -> int:
+    """Raises `Unwelcome` with who has to be upgraded."""
+    oldest, newest = hello.protocols
+    if newest < OLDEST_PROTOCOL:
+        raise Unwelcome(
+            f"this agent (paddock {hello.agent_version}, protocol {oldest} to {newest}) is older than the server "
+            f"understands ({OLDEST_PROTOCOL} to {PROTOCOL}): upgrade paddock on this host",
+            final=True,
+        )
+    if oldest > PROTOCOL:
+        raise Unwelcome(
+            f"this agent (paddock {hello.agent_version}, protocol {oldest} to {newest}) is newer than the server "
+            f"understands ({OLDEST_PROTOCOL} to {PROTOCOL}): upgrade the server",
+            final=True,
+        )
+    return min(newest, PROTOCOL)

@@ -1,0 +1,206 @@
+"""Byte streams to hosts' engines: asked for over the control connection, dialled back by the agent.
+
+Each end of a stream here is a pair of asyncio reader and writer, so whoever speaks to an engine does not know that it
+is elsewhere. A socket pair sits in between: its buffers are the bound, and back-pressure is the kernel's.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections import Counter
+from typing import Protocol
+
+from paddock.model.errors import Refused, Transient
+from paddock.model.objects import HostId
+from paddock.server.sessions import Sessions
+from paddock.wire.channel import ChannelClosed
+from paddock.wire.engine_http import ByteStream, EngineHttp
+from paddock.wire.messages import OpenStream
+from paddock.world.world import World
+
+OPEN_TIMEOUT_S = 10.0
+MOST_STREAMS = 4000
+MOST_STREAMS_OF_HOST = 500
+READ_BYTES = 65536
+EOF = "eof"
+"""The text message that says: no more bytes this way."""
+
+
+class TunnelChannel(Protocol):
+    """What a WebSocket is to a stream: bytes are content, text is `EOF`. Both raise `ChannelClosed`."""
+
+    async def send(self, message: bytes | str) -> None: ...
+
+    async def receive(self) -> bytes | str: ...
+
+    async def close(self, reason: str = "") -> None: ...
+
+
+class _Stream:
+    def __init__(self, host: HostId) -> None:
+        self.host = host
+        self.dialled: asyncio.Future[ByteStream] = asyncio.get_running_loop().create_future()
+        self.over = asyncio.Event()
+        self.abandoned = False
+        """Our end was closed altogether, not only half: whatever still comes has no reader."""
+        self.sent_all = False
+
+    def near_end_lost(self) -> None:
+        self.abandoned = True
+        if self.sent_all:
+            self.over.set()
+
+    def give_up(self) -> None:
+        """Nobody waits for it any more, whether or not it was dialled."""
+        self.over.set()
+        if not self.dialled.cancel() and not self.dialled.cancelled() and self.dialled.exception() is None:
+            self.dialled.result()[1].close()
+
+
+class _NearEnd(asyncio.StreamReaderProtocol):
+    def __init__(self, reader: asyncio.StreamReader, stream: _Stream) -> None:
+        super().__init__(reader, loop=asyncio.get_running_loop())
+        self._stream = stream
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        super().connection_lost(exc)
+        self._stream.near_end_lost()
+
+
+async def _near_end(stream: _Stream, end: socket.socket) -> ByteStream:
+    loop = asyncio.get_running_loop()
+    reader = asyncio.StreamReader(limit=READ_BYTES, loop=loop)
+    protocol = _NearEnd(reader, stream)
+    transport, _ = await loop.create_unix_connection(lambda: protocol, sock=end)
+    return reader, asyncio.StreamWriter(transport, protocol, reader, loop)
+
+
+class Streams:
+    def __init__(self, world: World, sessions: Sessions) -> None:
+        self._world = world
+        self._sessions = sessions
+        self._streams: dict[str, _Stream] = {}
+        self._of_host: Counter[HostId] = Counter()
+        self._engines: dict[HostId, EngineHttp] = {}
+        sessions.on_gone.append(self._host_gone)
+
+    def engine(self, host: HostId, name: str) -> EngineHttp:
+        """The host's engine; idle connections to it are kept for the next caller."""
+        if host not in self._engines:
+            self._engines[host] = EngineHttp(lambda: self.dial(host), where=f"the engine of {name}")
+        return self._engines[host]
+
+    async def dial(self, host: HostId) -> ByteStream:
+        """Raises `Transient` when the host is not connected or does not dial back in time."""
+        if len(self._streams) >= MOST_STREAMS or self._of_host[host] >= MOST_STREAMS_OF_HOST:
+            raise Transient(f"too many streams are open to host {host}", retry_after_s=1.0)
+        id = self._world.chance.token(24)
+        stream = _Stream(host)
+        self._streams[id] = stream
+        self._of_host[host] += 1
+        given = False
+        try:
+            self._sessions.say(host, OpenStream(stream=id))
+            async with asyncio.timeout(OPEN_TIMEOUT_S):
+                near = await asyncio.shield(stream.dialled)
+            given = True
+            return near
+        except TimeoutError:
+            raise Transient(
+                f"host {host} did not open a stream within {OPEN_TIMEOUT_S:.0f} s", retry_after_s=1.0
+            ) from None
+        finally:
+            if not given:
+                stream.give_up()
+                self._forget(id)
+
+    def _forget(self, id: str) -> None:
+        stream = self._streams.pop(id, None)
+        if stream is not None:
+            self._of_host[stream.host] -= 1
+            if not self._of_host[stream.host]:
+                del self._of_host[stream.host]
+
+    async def accept(self, id: str, host: HostId, channel: TunnelChannel) -> None:
+        """Called for a connection that an agent dialled; carries bytes until both ways have ended."""
+        stream = self._streams.get(id)
+        if stream is None or stream.host != host or stream.dialled.done():
+            self._world.probe("a stream was dialled that nobody waits for")
+            await channel.close("nobody waits for this stream")
+            return
+        try:
+            ours, theirs = socket.socketpair()
+            near = await _near_end(stream, theirs)
+            far = await asyncio.open_unix_connection(sock=ours, limit=READ_BYTES)
+        except OSError as error:
+            stream.dialled.set_exception(Transient(f"no stream could be made: {error}"))
+            await channel.close("no stream could be made")
+            return
+        if stream.dialled.done():
+            near[1].close()
+            far[1].close()
+            await channel.close("nobody waits for this stream any more")
+            return
+        stream.dialled.set_result(near)
+        try:
+            await self._carry(stream, far, channel)
+        finally:
+            self._forget(id)
+            far[1].close()
+
+    async def _carry(self, stream: _Stream, end: ByteStream, channel: TunnelChannel) -> None:
+        async with asyncio.TaskGroup() as tasks:
+            ways = [
+                tasks.create_task(_from_agent(stream, channel, end[1])),
+                tasks.create_task(_to_agent(stream, end[0], channel)),
+            ]
+            both = tasks.create_task(_when_done(ways, stream))
+            await stream.over.wait()
+            for task in (*ways, both):
+                task.cancel()
+        try:
+            async with asyncio.timeout(OPEN_TIMEOUT_S):
+                await channel.close("")
+        except (ChannelClosed, TimeoutError):
+            self._world.probe("a stream's connection could not be closed in order")
+
+    def _host_gone(self, host: HostId, reason: str) -> None:
+        """Streams end with their host: nobody would ever hear of a cut one otherwise."""
+        engine = self._engines.pop(host, None)
+        if engine is not None:
+            engine.forget()
+        for stream in [stream for stream in self._streams.values() if stream.host == host]:
+            stream.over.set()
+            if not stream.dialled.done():
+                stream.dialled.set_exception(Transient(f"host {host} is not connected any more: {reason}"))
+
+
+async def _when_done(ways: list[asyncio.Task[None]], stream: _Stream) -> None:
+    await asyncio.wait(ways)
+    stream.over.set()
+
+
+async def _from_agent(stream: _Stream, channel: TunnelChannel, writer: asyncio.StreamWriter) -> None:
+    try:
+        while (message := await channel.receive()) != EOF:
+            if isinstance(message, str):
+                raise Refused(f"not a stream message: {message[:40]!r}")
+            writer.write(message)
+            await writer.drain()
+        writer.write_eof()
+    except (ChannelClosed, OSError, Refused):
+        stream.over.set()
+
+
+async def _to_agent(stream: _Stream, reader: asyncio.StreamReader, channel: TunnelChannel) -> None:
+    try:
+        while data := await reader.read(READ_BYTES):
+            await channel.send(data)
+        stream.sent_all = True
+        if stream.abandoned:
+            stream.over.set()
+        else:
+            await channel.send(EOF)
+    except (ChannelClosed, OSError):
+        stream.over.set()
