@@ -40,6 +40,7 @@ class Environment(Object, frozen=True, kw_only=True):
     subnet_bits: int = 20
     breaker: Literal["closed", "open", "overridden"] = "closed"
     breaker_reason: str = ""
+    breaker_since_s: float = 0.0
 
 
 class ApiKey(Object, frozen=True, kw_only=True):
@@ -114,7 +115,7 @@ class Stack(Object, frozen=True, kw_only=True):
 
 
 class Rollout(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """A change of revision in progress. `target` is where it goes, `origin` where a rollback would go."""
+    """A change of revision in progress, to `target`. `origin` is where a rollback would go; `back`: this is one."""
 
     target: RevisionId
     origin: RevisionId
@@ -122,11 +123,16 @@ class Rollout(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     started_at_s: float = 0.0
     last_batch_at_s: float = 0.0
     failures: int = 0
+    back: bool = False
     message: str = ""
 
 
 class Service(Object, frozen=True, kw_only=True):
-    """`revision` is what new units are made of. `stopped`: units are stopped and kept. `forced`: restarts asked for."""
+    """`revision` is what new units are made of. `stopped`: units are stopped and kept. `forced`: restarts asked for.
+
+    `used_generations`: no slot that was given up had a higher one, so a slot taken up again begins above it and no
+    unit id is ever used twice.
+    """
 
     environment: str
     stack: StackId
@@ -137,6 +143,7 @@ class Service(Object, frozen=True, kw_only=True):
     stopped: bool = False
     removing: bool = False
     forced: int = 0
+    used_generations: int = 0
     rollout: Rollout | None = None
     created_at_s: float = 0.0
 
@@ -225,7 +232,9 @@ class Unit(Object, frozen=True, kw_only=True):
 
     `addresses`: network id -> IPv4 address. `not_before_s`: backoff, do not start earlier. `reuses`: the earlier unit
     in this slot whose containers are started again instead of making new ones. `healthy`: the engine's healthcheck
-    says so, or there is none; only meaningful while running.
+    says so, or there is none; only meaningful while running. `forced`: the service's count of restarts asked for when
+    it was made. `attempts`: restarts counted against the policy's limit. `crashes`: quick failures in a row, which set
+    the backoff. `ended`: the final state it was superseded in, kept when its containers are removed later.
     """
 
     environment: str
@@ -248,6 +257,10 @@ class Unit(Object, frozen=True, kw_only=True):
     waiting: Waiting | None = None
     reuses: UnitId | None = None
     placed_because: str = ""
+    forced: int = 0
+    attempts: int = 0
+    crashes: int = 0
+    ended: UnitState | None = None
     created_at_s: float = 0.0
     not_before_s: float = 0.0
     state_since_s: float = 0.0

@@ -43,6 +43,7 @@ _REFERENCES: dict[str, tuple[tuple[str, _Keys], ...]] = {
     "unit": (
         ("unit.service", lambda unit: (unit.service,)),
         ("unit.host", lambda unit: (unit.host,) if unit.host else ()),
+        ("unit.unplaced", lambda unit: (unit.environment,) if unit.state == 0 else ()),
         ("unit.network", lambda unit: tuple(unit.addresses)),
     ),
     "service": (("service.stack", lambda service: (service.stack,)),),
@@ -108,6 +109,10 @@ class Snapshot:
 
     def units_on_host(self, host: HostId) -> list[Unit]:
         return self._sorted("unit.host", host)
+
+    def unplaced_units(self, environment: str) -> list[Unit]:
+        """Units in state NEW."""
+        return self._sorted("unit.unplaced", environment)
 
     def units_on_network(self, network: NetworkId) -> list[Unit]:
         return self._sorted("unit.network", network)

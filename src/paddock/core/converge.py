@@ -1,0 +1,127 @@
+"""From what is wished and what is known to what is to be written: the reconcilers, one after the other, until at rest.
+
+`converge` is called again with whatever its changes led to; on their own result it has nothing more to say. Nothing in
+it depends on the order of the snapshot's tables.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import msgspec
+
+from paddock.core.attachments import networks_of
+from paddock.core.draft import Draft
+from paddock.core.reconcile.handover import handover
+from paddock.core.reconcile.history import history, unused_revisions
+from paddock.core.reconcile.hosts import hosts
+from paddock.core.reconcile.moves import moves
+from paddock.core.reconcile.networks import allot, tidy
+from paddock.core.reconcile.ordering import ordering
+from paddock.core.reconcile.placement import placement
+from paddock.core.reconcile.removal import removal, unused_file, volume_removal
+from paddock.core.reconcile.restarts import restarts
+from paddock.core.reconcile.rollouts import rollouts
+from paddock.core.reconcile.services import services
+from paddock.core.scope import Scope
+from paddock.model.changes import Change
+from paddock.model.objects import File, Network, Service, Stack, Volume
+from paddock.model.snapshot import Snapshot
+
+MOST_ROUNDS = 12
+"""Times one service is looked at in one call; what is left then is found by the next call."""
+
+
+class Plan(msgspec.Struct, frozen=True, kw_only=True):
+    """`changes` are to be committed as one. `wake_at_s`: when time alone may change the answer (None: never)."""
+
+    changes: tuple[Change, ...] = ()
+    wake_at_s: float | None = None
+
+
+def converge(snapshot: Snapshot, now_s: float, scope: Scope) -> Plan:
+    draft = Draft(snapshot, now_s)
+    touched = dict.fromkeys(scope.services_in(snapshot))
+    for environment in scope.environments_in(snapshot):
+        before = draft.writes
+        hosts(draft, environment)
+        if draft.writes != before:
+            touched |= dict.fromkeys(s.id for s in draft.table(Service) if s.environment == environment.id)
+    _services(draft, touched, scope)
+    _remains(draft, scope)
+    return Plan(changes=draft.changes(), wake_at_s=draft.wake_at_s)
+
+
+def _services(draft: Draft, touched: dict[str, None], scope: Scope) -> None:
+    """Each service in the order they were made; those that wait for one which moved are looked at again."""
+    _allot(draft, touched)
+    rounds: dict[str, int] = {}
+    queue = _in_order(draft, touched)
+    while queue:
+        again: dict[str, None] = {}
+        for id in queue:
+            service = draft.get(Service, id)
+            if service is None or rounds.get(id, 0) >= MOST_ROUNDS:
+                continue
+            rounds[id] = rounds.get(id, 0) + 1
+            before = draft.writes
+            _service(draft, service)
+            if draft.writes != before:
+                again |= {id: None} | dict.fromkeys(_neighbours(draft, service))
+        queue = _in_order(draft, again)
+
+
+def _service(draft: Draft, service: Service) -> None:
+    for reconcile in (
+        services, restarts, rollouts, moves, services, placement, handover, ordering, history, unused_revisions,
+    ):  # fmt: skip
+        current = draft.get(Service, service.id)
+        if current is None:
+            return
+        reconcile(draft, current)
+
+
+def _in_order(draft: Draft, ids: Iterable[str]) -> list[str]:
+    found = [service for id in ids if (service := draft.get(Service, id)) is not None]
+    return [service.id for service in sorted(found, key=lambda service: (service.created_at_s, service.id))]
+
+
+def _neighbours(draft: Draft, service: Service) -> list[str]:
+    """Services whose own answer may change with this one's: those of the stack that name it, or are named by it."""
+    stack = draft.services_of_stack(service.stack)
+    if len(stack) < 2:
+        return []
+    named = _names(draft, service)
+    return [other.id for other in stack if other.name in named or service.name in _names(draft, other)]
+
+
+def _names(draft: Draft, service: Service) -> list[str]:
+    spec = draft.spec(service)
+    return [one.service for one in spec.depends_on] + [one.service for one in spec.container.sharing]
+
+
+def _allot(draft: Draft, touched: dict[str, None]) -> None:
+    networks: dict[str, None] = {}
+    for id in _in_order(draft, touched):
+        service = draft.get(Service, id)
+        if service is not None and not service.removing:
+            networks |= dict.fromkeys(networks_of(draft.revision(service)))
+    for network_id in networks:
+        network = draft.get(Network, network_id)
+        if network is not None:
+            allot(draft, network)
+
+
+def _remains(draft: Draft, scope: Scope) -> None:
+    """What belongs to no service in particular."""
+    for stack in scope.things_in(draft, Stack):
+        removal(draft, stack)
+    for network in scope.things_in(draft, Network):
+        tidy(draft, network)
+    for volume in scope.things_in(draft, Volume):
+        volume_removal(draft, volume)
+    for file in scope.things_in(draft, File):
+        unused_file(draft, file)
+
+
+__all__ = ["Plan", "Scope", "converge"]

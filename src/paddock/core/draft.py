@@ -1,0 +1,268 @@
+"""A snapshot and what has been decided on top of it, so that each reconciler sees what those before it decided.
+
+A draft lives for one call of `converge`. It hands out the same answers whatever the order of the snapshot's tables.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any, TypeVar, cast
+
+import msgspec
+
+from paddock.core.schedule.fleet import Fleet
+from paddock.model.changes import Change, Delete, Put
+from paddock.model.objects import (
+    Environment,
+    Host,
+    HostId,
+    HostState,
+    NetworkId,
+    Object,
+    Revision,
+    Service,
+    ServiceId,
+    StackId,
+    Unit,
+    UnitState,
+    kind_of,
+)
+from paddock.model.snapshot import Snapshot
+from paddock.model.specs import ServiceSpec
+
+T = TypeVar("T", bound=Object)
+GONE = (UnitState.ORPHANED, UnitState.REMOVED)
+"""Nothing of these units is, or may be taken to be, on any host."""
+Slots = dict[int, list[Unit]]
+"""Slot -> its units, oldest generation first."""
+
+
+class Draft:
+    """Reads fall through to the snapshot, `apply` writes; `wake_at_s` is the earliest time somebody asked for."""
+
+    def __init__(self, snapshot: Snapshot, now_s: float) -> None:
+        self.snapshot = snapshot
+        self.now_s = now_s
+        self.wake_at_s: float | None = None
+        self._written: dict[tuple[str, str], Object | None] = {}
+        self._reasons: dict[tuple[str, str], str] = {}
+        self._slots: dict[ServiceId, Slots] = {}
+        self._fleets: dict[str, Fleet] = {}
+        self._hosts: dict[str, list[Host]] = {}
+        self._fresh_units: dict[str, dict[str, None]] = {}
+        self._fresh_names: dict[str, str] = {}
+        self._books: dict[str, Any] = {}
+        self.writes = 0
+
+    def wake(self, at_s: float) -> None:
+        """Look again at `at_s` (only times to come are of interest)."""
+        if at_s > self.now_s and (self.wake_at_s is None or at_s < self.wake_at_s):
+            self.wake_at_s = at_s
+
+    # Reading
+
+    def get(self, kind: type[T], id: str) -> T | None:
+        key = (kind_of(kind), id)
+        if key in self._written:
+            return cast("T | None", self._written[key])
+        return self.snapshot.get(kind, id)
+
+    def table(self, kind: type[T]) -> list[T]:
+        """Every object of the kind, sorted by id."""
+        name = kind_of(kind)
+        found: dict[str, T | None] = dict(self.snapshot.table(kind))
+        found.update({id: cast("T | None", thing) for (of, id), thing in self._written.items() if of == name})
+        return [thing for _, thing in sorted(found.items()) if thing is not None]
+
+    def written(self, kind: type[Object]) -> list[str]:
+        """Ids of the kind that were written in this draft."""
+        name = kind_of(kind)
+        return [id for of, id in self._written if of == name]
+
+    def hosts(self, environment: str) -> list[Host]:
+        """Of the environment, sorted by id."""
+        if environment not in self._hosts:
+            self._hosts[environment] = [host for host in self.table(Host) if host.environment == environment]
+        return self._hosts[environment]
+
+    def services_of_stack(self, stack: StackId) -> list[Service]:
+        found = [self.get(Service, service.id) for service in self.snapshot.services_of_stack(stack)]
+        return [service for service in found if service is not None]
+
+    def service_named(self, near: Service, name: str) -> Service | None:
+        """The service of that name in the same stack."""
+        found = self.snapshot.named(Service, near.environment, f"{near.stack_name}/{name}")
+        return self.get(Service, found.id) if found is not None else None
+
+    def revision(self, thing: Service | Unit) -> Revision:
+        found = self.get(Revision, thing.revision)
+        assert found is not None, f"{thing.id} names the revision {thing.revision}, which is not there"
+        return found
+
+    def spec(self, thing: Service | Unit) -> ServiceSpec:
+        return self.revision(thing).spec
+
+    def slots(self, service: ServiceId) -> Slots:
+        """Not to be changed by callers."""
+        if service not in self._slots:
+            slots: Slots = {}
+            for unit in self.snapshot.units_of_service(service):
+                slots.setdefault(unit.slot, []).append(unit)
+            self._slots[service] = slots
+        return self._slots[service]
+
+    def units(self, service: ServiceId) -> list[Unit]:
+        """By slot, then generation."""
+        slots = self.slots(service)
+        return [unit for slot in sorted(slots) for unit in slots[slot]]
+
+    def units_on_network(self, network: NetworkId) -> list[Unit]:
+        return self._units_by(f"network/{network}", self.snapshot.units_on_network(network))
+
+    def units_on_host(self, host: HostId) -> list[Unit]:
+        return self._units_by(f"host/{host}", self.snapshot.units_on_host(host))
+
+    def name_taken(self, environment: str, name: str) -> bool:
+        """Containers of that name are, or may be, on some host."""
+        key = f"{environment}/{name}"
+        ids = [unit.id for unit in self.snapshot.units_named(environment, name)]
+        if key in self._fresh_names:
+            ids.append(self._fresh_names[key])
+        found = [self.get(Unit, id) for id in ids]
+        return any(unit is not None and unit.name == name and unit.state not in GONE for unit in found)
+
+    def _units_by(self, key: str, before: list[Unit]) -> list[Unit]:
+        """Units that the snapshot or the draft ever knew under `key`, as they are now; sorted by id."""
+        ids = {unit.id: None for unit in before} | self._fresh_units.get(key, {})
+        found = [self.get(Unit, id) for id in sorted(ids)]
+        return [unit for unit in found if unit is not None and key in _unit_keys(unit)]
+
+    def fleet(self, environment: str) -> Fleet:
+        """Hosts with what is taken on them; built once, kept true by every write."""
+        if environment not in self._fleets:
+            fleet = Fleet(self.hosts(environment))
+            live: dict[str, list[Unit]] = {}
+            for unit in self._all_units(environment):
+                if unit.host is not None and unit.live:
+                    live.setdefault(unit.revision, []).append(unit)
+            for revision in sorted(live):
+                fleet.take(self.revision(live[revision][0]).spec, sorted(live[revision], key=lambda unit: unit.id))
+            self._fleets[environment] = fleet
+        return self._fleets[environment]
+
+    def _all_units(self, environment: str) -> Iterable[Unit]:
+        written = {id: thing for (kind, id), thing in self._written.items() if kind == "unit"}
+        table = self.snapshot.table(Unit)
+        for id, unit in table.items():
+            if unit.environment == environment and id not in written:
+                yield unit
+        for thing in written.values():
+            if isinstance(thing, Unit) and thing.environment == environment:
+                yield thing
+
+    def remembered(self, key: str) -> Any:
+        """What another room worked out from this draft and keeps up to date itself."""
+        return self._books.get(key)
+
+    def remember(self, key: str, value: Any) -> None:
+        self._books[key] = value
+
+    def breaker_open(self, environment: str) -> bool:
+        found = self.get(Environment, environment)
+        return found is not None and found.breaker == "open"
+
+    def host_gone(self, host: HostId | None) -> bool:
+        """The host is lost or taken out, so nothing can be asked of it; None is not gone."""
+        if host is None:
+            return False
+        found = self.get(Host, host)
+        return found is None or found.state is HostState.LOST
+
+    # Writing
+
+    def apply(self, changes: Iterable[Change], *, taken: bool = False) -> int:
+        """Take the changes in; answers how many there were. `taken`: the fleet knows already that units were placed."""
+        count = 0
+        for change in changes:
+            thing: Object = change.object
+            kind = kind_of(thing)
+            before = cast("Object | None", self.get(type(thing), thing.id))
+            after = None if isinstance(change, Delete) else thing
+            self._written[(kind, thing.id)] = after
+            self._note_reason((kind, thing.id), change.reason)
+            if kind == "unit":
+                self._unit_written(cast("Unit | None", before), cast("Unit | None", after))
+                if not taken:
+                    self._recount(cast("Unit | None", before), cast("Unit | None", after))
+            elif kind == "host":
+                self._hosts.clear()
+                self._fleets.clear()
+            count += 1
+        self.writes += count
+        return count
+
+    def _note_reason(self, key: tuple[str, str], reason: str) -> None:
+        known = self._reasons.get(key)
+        self._reasons[key] = reason if not known or known == reason else f"{known}; {reason}"
+
+    def _unit_written(self, before: Unit | None, after: Unit | None) -> None:
+        either = after if after is not None else before
+        if either is None:
+            return
+        slots = self.slots(either.service)
+        others = [unit for unit in slots.get(either.slot, ()) if unit.generation != either.generation]
+        if after is not None:
+            at = sum(1 for unit in others if unit.generation < after.generation)
+            others.insert(at, after)
+            for key in _unit_keys(after):
+                self._fresh_units.setdefault(key, {})[after.id] = None
+            if before is None:
+                self._fresh_names[f"{after.environment}/{after.name}"] = after.id
+        if others:
+            slots[either.slot] = others
+        else:
+            slots.pop(either.slot, None)
+
+    def _recount(self, before: Unit | None, after: Unit | None) -> None:
+        for unit, coming in ((before, False), (after, True)):
+            if unit is None or unit.host is None or not unit.live or unit.environment not in self._fleets:
+                continue
+            fleet, spec = self._fleets[unit.environment], self.revision(unit).spec
+            if coming:
+                fleet.take(spec, [unit])
+            else:
+                fleet.give(spec, [unit])
+
+    def undo_unit(self, made: Unit | None, before: Unit, writes: int) -> None:
+        """Takes a trial back: `made` is as if never written, `before` as it was, and `writes` what it counted then."""
+        if made is not None:
+            self.apply([Delete(object=made, reason="")])
+            del self._written[("unit", made.id)], self._reasons[("unit", made.id)]
+        self.apply([Put(object=before, reason="")])
+        if self.snapshot.get(Unit, before.id) == before:
+            del self._written[("unit", before.id)], self._reasons[("unit", before.id)]
+        self.writes = writes
+
+    def changes(self) -> tuple[Change, ...]:
+        """What is left to write: one change per object, none where nothing differs, in the order first decided."""
+        found: list[Change] = []
+        for (kind, id), after in self._written.items():
+            before = cast("Object | None", self.snapshot._tables[kind].get(id))
+            reason = self._reasons[(kind, id)]
+            if after is None:
+                if before is not None:
+                    found.append(Delete(object=cast(Any, before), reason=reason))
+            elif before is None:
+                found.append(Put(object=cast(Any, after), reason=reason))
+            elif after != before:
+                found.append(
+                    Put(object=cast(Any, msgspec.structs.replace(after, version=before.version)), reason=reason)
+                )
+        return tuple(found)
+
+
+def _unit_keys(unit: Unit) -> list[str]:
+    keys = [f"network/{network}" for network in unit.addresses]
+    if unit.host is not None:
+        keys.append(f"host/{unit.host}")
+    return keys

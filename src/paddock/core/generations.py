@@ -1,0 +1,124 @@
+"""Making the next unit of a slot: its generation, its name, and what it remembers of the ones before it."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from paddock.core.draft import Draft
+from paddock.core.revisions import outdated
+from paddock.model.objects import Service, ServiceId, Unit, UnitDesired, UnitId, UnitState, unit_id
+from paddock.model.specs import RestartPolicy
+
+FIRST_BACKOFF_S = 0.5
+LONGEST_BACKOFF_S = 60.0
+STABLE_AFTER_S = 60.0
+"""A unit that ran this long did not crash "again": its backoff begins anew (Docker's engine does so after 10 s)."""
+FAILURES = (UnitState.COMPLETE, UnitState.FAILED, UnitState.REJECTED)
+"""Ends that count as a try when a next generation follows; being told to go or losing the host do not."""
+
+
+class Memory(NamedTuple):
+    attempts: int = 0
+    crashes: int = 0
+    not_before_s: float = 0.0
+
+
+def backoff_s(crashes: int) -> float:
+    """0.5, 1, 2, … 60 s."""
+    return 0.0 if crashes <= 0 else min(LONGEST_BACKOFF_S, FIRST_BACKOFF_S * 2.0 ** min(crashes - 1, 16))
+
+
+def end_of(unit: Unit) -> UnitState:
+    return unit.ended if unit.ended is not None else unit.state
+
+
+def ran_s(unit: Unit) -> float:
+    return max(unit.finished_at_s - unit.running_since_s, 0.0) if unit.running_since_s else 0.0
+
+
+def memory_after(previous: Unit, policy: RestartPolicy) -> Memory:
+    """What the next generation carries on, `previous` being of the same revision."""
+    if end_of(previous) not in FAILURES:
+        return Memory(previous.attempts, previous.crashes)
+    ran = ran_s(previous)
+    crashes = 1 if ran >= STABLE_AFTER_S else previous.crashes + 1
+    forgotten = policy.window_s > 0 and ran >= policy.window_s
+    attempts = 1 if forgotten else previous.attempts + 1
+    since = previous.finished_at_s or previous.state_since_s
+    return Memory(attempts, crashes, since + max(policy.delay_s, backoff_s(crashes)))
+
+
+def attempts_exhausted(unit: Unit, policy: RestartPolicy) -> bool:
+    """`unit` has ended and used up what the policy allows."""
+    if not policy.max_attempts:
+        return False
+    return memory_after(unit, policy).attempts > policy.max_attempts
+
+
+def next_unit(draft: Draft, service: Service, slot: int, previous: Unit | None) -> Unit:
+    """A unit that is not placed yet, after `previous` (the newest in the slot so far)."""
+    spec = draft.spec(service)
+    generation = previous.generation + 1 if previous is not None else service.used_generations + 1
+    memory = Memory()
+    if previous is not None and not outdated(draft, service, previous):
+        memory = memory_after(previous, spec.restart)
+    plain = not spec.depends_on and not spec.container.sharing and memory.not_before_s <= draft.now_s
+    return Unit(
+        id=unit_id(ServiceId(service.id), slot, generation),
+        environment=service.environment,
+        stack=service.stack,
+        service=ServiceId(service.id),
+        stack_name=service.stack_name,
+        service_name=service.name,
+        slot=slot,
+        generation=generation,
+        revision=service.revision,
+        name=_name(draft, service, spec.container_name, (slot, generation)),
+        desired=UnitDesired.RUN if plain else UnitDesired.READY,
+        forced=service.forced,
+        attempts=memory.attempts,
+        crashes=memory.crashes,
+        not_before_s=memory.not_before_s,
+        created_at_s=draft.now_s,
+        state_since_s=draft.now_s,
+    )
+
+
+def started_again(draft: Draft, service: Service, previous: Unit, memory: Memory) -> Unit:
+    """The next unit of the slot, made of the containers of `previous`, which stay where they are."""
+    return Unit(
+        id=unit_id(ServiceId(service.id), previous.slot, previous.generation + 1),
+        environment=service.environment,
+        stack=service.stack,
+        service=ServiceId(service.id),
+        stack_name=service.stack_name,
+        service_name=service.name,
+        slot=previous.slot,
+        generation=previous.generation + 1,
+        revision=service.revision,
+        name=previous.name,
+        host=previous.host,
+        state=UnitState.PLACED,
+        addresses=previous.addresses,
+        reuses=previous.reuses or UnitId(previous.id),
+        placed_because="its containers are there and are started again",
+        forced=service.forced,
+        attempts=memory.attempts,
+        crashes=memory.crashes,
+        not_before_s=memory.not_before_s,
+        created_at_s=draft.now_s,
+        state_since_s=draft.now_s,
+    )
+
+
+def _name(draft: Draft, service: Service, asked: str, place: tuple[int, int]) -> str:
+    """As docker compose names it, unless containers of that name are still somewhere: then with the generation."""
+    slot, generation = place
+    plain = asked or f"{service.stack_name}-{service.name}-{slot}"
+    if not draft.name_taken(service.environment, plain):
+        return plain
+    name, number = f"{plain}.{generation}", 1
+    while draft.name_taken(service.environment, name):
+        number += 1
+        name = f"{plain}.{generation}.{number}"
+    return name

@@ -1,0 +1,86 @@
+"""What is over: finished units beyond a few per slot, revisions nothing is made of, services with nothing left."""
+
+from __future__ import annotations
+
+import msgspec
+
+from paddock.core.draft import GONE, Draft
+from paddock.core.generations import end_of
+from paddock.core.slots import retire
+from paddock.model.changes import Change, Delete, Put
+from paddock.model.objects import Host, HostState, Service, ServiceId, Unit, UnitState
+
+FAILURES_KEPT = 3
+"""Per slot, besides the newest unit; of those that went because they were told to, none is kept."""
+
+
+def history(draft: Draft, service: Service) -> None:
+    slots = draft.slots(ServiceId(service.id))
+    highest = service.used_generations
+    everywhere = draft.spec(service).mode.startswith("global")
+    for slot in sorted(slots):
+        units = list(slots[slot])
+        if service.removing:
+            draft.apply(_delete([unit for unit in units if unit.state in GONE]))
+        elif (not everywhere and slot > service.replicas) or (everywhere and _over(draft, units)):
+            if all(_over(draft, [unit]) for unit in units):
+                highest = max(highest, units[-1].generation)
+                draft.apply(_delete(units))
+        elif len(units) > 1:
+            draft.apply(_trimmed(draft, units))
+    if service.removing:
+        _end(draft, service)
+    elif highest > service.used_generations:
+        changed = msgspec.structs.replace(service, used_generations=highest)
+        draft.apply([Put(object=changed, reason="slots were given up")])
+
+
+def _delete(units: list[Unit]) -> list[Change]:
+    return [Delete(object=unit, reason="nothing of it is left") for unit in units]
+
+
+def _over(draft: Draft, units: list[Unit]) -> bool:
+    """Nothing of these units can turn up again: gone, and their hosts have been heard of since, or are no more."""
+    for unit in units:
+        if unit.state == UnitState.REMOVED:
+            continue
+        host = draft.get(Host, unit.host) if unit.host is not None else None
+        back = host is None or (host.state is HostState.ACTIVE and host.since_s > unit.state_since_s)
+        if unit.state != UnitState.ORPHANED or not back:
+            return False
+    return True
+
+
+def _trimmed(draft: Draft, units: list[Unit]) -> list[Change]:
+    changes: list[Change] = []
+    for unit in units[:-1]:
+        if not unit.live and unit.state not in GONE:
+            changes += retire(unit, "a newer unit has its slot")
+    over = [unit for unit in units[:-1] if _over(draft, [unit])]
+    told = [unit for unit in over if end_of(unit) == UnitState.REMOVED or end_of(unit) == UnitState.SHUTDOWN]
+    failed = [unit for unit in over if unit not in told]
+    return changes + _delete(told + failed[: max(len(failed) - FAILURES_KEPT, 0)])
+
+
+def _end(draft: Draft, service: Service) -> None:
+    if draft.slots(ServiceId(service.id)):
+        return
+    changes: list[Change] = [
+        Delete(object=revision, reason="its service is removed")
+        for revision in draft.snapshot.revisions_of_service(ServiceId(service.id))
+    ]
+    changes.append(Delete(object=service, reason="nothing of it is left"))
+    draft.apply(changes)
+
+
+def unused_revisions(draft: Draft, service: Service) -> None:
+    """Revisions that no unit has, and that neither the service nor its rollout names."""
+    revisions = draft.snapshot.revisions_of_service(ServiceId(service.id))
+    if len(revisions) < 2:
+        return
+    used = {unit.revision: None for unit in draft.units(ServiceId(service.id))} | {service.revision: None}
+    if service.rollout is not None:
+        used |= {service.rollout.target: None, service.rollout.origin: None}
+    draft.apply(
+        Delete(object=revision, reason="no unit is made of it") for revision in revisions if revision.id not in used
+    )

@@ -1,0 +1,32 @@
+"""What rollouts and drains have to know of a service: may two units of a slot be there at once?"""
+
+from __future__ import annotations
+
+from paddock.core.attachments import attachments, stays_on_host
+from paddock.core.draft import Draft
+from paddock.core.schedule.ports import containers_of
+from paddock.model.objects import Service, Volume
+
+
+def start_first_possible(draft: Draft, service: Service) -> bool:
+    return not start_first_obstacle(draft, service)
+
+
+def start_first_obstacle(draft: Draft, service: Service) -> str:
+    """Why the next unit of a slot cannot be started before the last has gone, whatever the host; "" if it can."""
+    revision = draft.revision(service)
+    spec = revision.spec
+    if spec.container_name:
+        return f"its container is to be called {spec.container_name}, and there can be only one of that name"
+    if any(attachment.ipv4_address for _, attachment in attachments(revision, spec.container)):
+        return "it has an address of its own"
+    if spec.container.sharing:
+        return "it shares with the container of another service"
+    written = {
+        mount.volume for _, container in containers_of(spec) for mount in container.volumes if not mount.read_only
+    }
+    for key in sorted(written):
+        volume = draft.get(Volume, revision.volumes.get(key, ""))
+        if volume is not None and stays_on_host(volume):
+            return f"it writes to volume {volume.name}, which is on one host"
+    return ""
