@@ -21,6 +21,7 @@ from paddock.model.errors import Broken, Transient
 from paddock.model.objects import UnitDesired, UnitId
 from paddock.model.observed import Progress
 from paddock.wire.messages import Assign
+from paddock.world.disk import Disk, MachineDisk
 
 FORMAT = 1
 BUSY_TIMEOUT_MS = 5000
@@ -45,7 +46,7 @@ class Ledger:
     """`items` is the assignment at `version`; 0 means none was ever confirmed. `leaving`: units dropped from it whose
     containers may still be here."""
 
-    def __init__(self, path: Path, sealing: Sealing) -> None:
+    def __init__(self, path: Path, sealing: Sealing, disk: Disk | None = None) -> None:
         self._path = path
         self._sealing = sealing
         self.items: Assignment = {}
@@ -54,10 +55,7 @@ class Ledger:
         self.version = 0
         self.last_session = 0
         try:
-            self._database = apsw.Connection(str(path))
-            os.chmod(path, 0o600)
-            self._database.set_busy_timeout(BUSY_TIMEOUT_MS)
-            self._open()
+            self._open(disk or MachineDisk())
         except (apsw.CorruptError, apsw.NotADBError, msgspec.DecodeError) as error:
             raise Broken(
                 f"the agent's ledger {path} is damaged: {error}",
@@ -124,7 +122,13 @@ class Ledger:
 
     # Parts
 
-    def _open(self) -> None:
+    def _open(self, disk: Disk) -> None:
+        self._database = apsw.Connection(str(self._path), vfs=disk.vfs or None)
+        if not disk.vfs:
+            os.chmod(self._path, 0o600)
+        self._database.set_busy_timeout(BUSY_TIMEOUT_MS)
+        if disk.vfs:
+            self._database.execute("PRAGMA locking_mode = EXCLUSIVE")
         self._database.execute("PRAGMA journal_mode = WAL")
         self._database.execute("PRAGMA synchronous = NORMAL")
         self._database.execute(_SCHEMA)
