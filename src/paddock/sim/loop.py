@@ -6,6 +6,7 @@ Nothing in it may wait for the outside; a loop with no timer and nothing ready c
 from __future__ import annotations
 
 import asyncio
+import itertools
 import selectors
 from collections.abc import Coroutine, Mapping
 from typing import Any, TypeVar
@@ -42,10 +43,32 @@ class _JumpingSelector(selectors.BaseSelector):
         return self._keys
 
 
+class NumberedTask(asyncio.Task[Any]):
+    """Task groups keep their tasks in a set; numbered ones are cancelled in the same order in every run."""
+
+    _numbers = itertools.count(1)
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        self._number = next(NumberedTask._numbers)
+        super().__init__(*args, **options)
+
+    def __hash__(self) -> int:
+        return self._number
+
+    def __eq__(self, other: object) -> bool:
+        return self is other
+
+
+def _numbered(loop: asyncio.AbstractEventLoop, coroutine: Coroutine[Any, Any, T], **options: Any) -> asyncio.Task[T]:
+    return NumberedTask(coroutine, loop=loop, **options)
+
+
 class VirtualLoop(asyncio.SelectorEventLoop):
     def __init__(self) -> None:
         self._jumping = _JumpingSelector()
         super().__init__(self._jumping)
+        NumberedTask._numbers = itertools.count(1)
+        self.set_task_factory(_numbered)  # type: ignore[arg-type]
 
     def time(self) -> float:
         return self._jumping.now_s
