@@ -37,10 +37,12 @@ class AddressBook:
             return f"the gateway of {self._gateways[address]}"
         if address in self._reserved:
             return "the gateway asked for"
-        unit = self._draft.get(Unit, self._holder.get(address, ""))
-        if unit is None or not holds(unit) or unit.addresses.get(self._network) != text(address):
-            return ""
-        return unit.id
+        made = self._draft.made_with(self._network, text(address))
+        for id in (self._holder.get(address), made):
+            unit = self._draft.get(Unit, id) if id is not None else None
+            if unit is not None and holds(unit) and unit.addresses.get(self._network) == text(address):
+                return unit.id
+        return ""
 
     def spare(self, address: int) -> bool:
         """May be chosen for somebody who asked for none in particular."""

@@ -26,7 +26,7 @@ def address_units(draft: Draft, service: Service, slot: int | None = None) -> No
     slots = draft.slots(ServiceId(service.id))
     for at in sorted(slots) if slot is None else [slot]:
         unit = slots[at][-1]
-        if unit.state == UnitState.NEW and len(unit.addresses) < len(wanted):
+        if unit.state == UnitState.NEW:
             previous = slots[at][-2] if len(slots[at]) > 1 else None
             draft.apply(_addressed(draft, unit, previous, wanted))
 
@@ -36,18 +36,20 @@ def _addressed(
 ) -> list[Change]:
     given: dict[NetworkId, str] = dict(unit.addresses)
     for id, attachment in wanted:
-        if id in given:
-            continue
         network = draft.get(Network, id)
         if network is None or not network.subnet:
             return waits(unit, f"network {attachment.network} has no subnet yet", (), draft.now_s)
         book = book_of(draft, network)
+        if id in given and book.layout.usable(number(given[id])):
+            continue
         kept = previous.addresses.get(id, "") if previous is not None else ""
         address, problem = _choose(book, network, attachment, kept)
         if address is None:
             return waits(unit, problem, (), draft.now_s)
         book.take(address, unit.id)
         given[id] = text(address)
+    if given == unit.addresses:
+        return []
     changed = msgspec.structs.replace(unit, addresses=given, waiting=None)
     return [Put(object=changed, reason=f"addresses {', '.join(given.values())}")]
 

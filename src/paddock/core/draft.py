@@ -24,6 +24,7 @@ from paddock.model.objects import (
     ServiceId,
     StackId,
     Unit,
+    UnitId,
     UnitState,
     kind_of,
 )
@@ -51,6 +52,7 @@ class Draft:
         self._hosts: dict[str, list[Host]] = {}
         self._fresh_units: dict[str, dict[str, None]] = {}
         self._fresh_names: dict[str, str] = {}
+        self._fresh_addresses: dict[tuple[NetworkId, str], UnitId] = {}
         self._books: dict[str, Any] = {}
         self.writes = 0
 
@@ -167,6 +169,10 @@ class Draft:
     def remember(self, key: str, value: Any) -> None:
         self._books[key] = value
 
+    def made_with(self, network: NetworkId, address: str) -> UnitId | None:
+        """The unit that was made in this draft with that address, the last one if there were several."""
+        return self._fresh_addresses.get((network, address))
+
     def breaker_open(self, environment: str) -> bool:
         found = self.get(Environment, environment)
         return found is not None and found.breaker == "open"
@@ -218,6 +224,8 @@ class Draft:
                 self._fresh_units.setdefault(key, {})[after.id] = None
             if before is None:
                 self._fresh_names[f"{after.environment}/{after.name}"] = after.id
+                for network, address in after.addresses.items():
+                    self._fresh_addresses[(network, address)] = UnitId(after.id)
         if others:
             slots[either.slot] = others
         else:

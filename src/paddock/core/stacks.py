@@ -118,7 +118,8 @@ def _networks(work: _Applying) -> dict[str, NetworkId]:
         if known is not None:
             found[key] = NetworkId(known.id)
             if not spec.external and known.spec != spec:
-                changed = msgspec.structs.replace(known, spec=spec, key=key)
+                subnet = known.subnet if known.spec.subnets == spec.subnets else ""
+                changed = msgspec.structs.replace(known, spec=spec, key=key, subnet=subnet)
                 work.put(changed, f"network {spec.name} is wished for otherwise")
         elif not spec.external:
             made = _network(work, key, spec)

@@ -38,7 +38,7 @@ def wanted_slots(draft: Draft, service: Service) -> Wanted:
         host = slots[slot][-1].host
         if host is not None and host not in bound:
             bound[host] = slot
-    free = (slot for slot in range(1, len(bound) + len(draft.hosts(service.environment)) + 1) if slot not in slots)
+    free = (slot for slot in range(1, len(slots) + len(draft.hosts(service.environment)) + 1) if slot not in slots)
     wanted: Wanted = {}
     for there in draft.hosts(service.environment):
         if serves(there, spec):
