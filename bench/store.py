@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import gc
 import shutil
 import tempfile
 import time
@@ -38,6 +37,7 @@ from paddock.store.schema import create
 from paddock.store.sqlite import open_sqlite
 from paddock.store.sqlite_file import own
 from paddock.store.store import Store
+from paddock.world.memory import settle
 from paddock.world.world import machine_world
 
 SLOTS = 100
@@ -183,7 +183,7 @@ async def loading(directory: Path, units: int) -> None:
         await store.commit([Put(object=unit(n), reason="bench") for n in range(first, min(units, first + BATCH))])
     await store.close()
     del store
-    gc.collect()
+    settle()
     before = resident_bytes()
     start = time.perf_counter()
     store = await open_sqlite(path, machine_world())

@@ -94,8 +94,11 @@ class Peer:
         if not self.reachable:
             raise ChannelClosed("the test's server is away")
         mine, theirs = pair()
-        self._arrivals.put_nowait(mine)
+        self.accept(mine)
         return theirs
+
+    def accept(self, end: End) -> None:
+        self._arrivals.put_nowait(end)
 
     async def serve(self) -> None:
         """Runs for ever, one connection after the other."""
@@ -109,6 +112,7 @@ class Peer:
 
     def cut(self) -> None:
         self.reachable = False
+        self._connected.clear()
         if self._end is not None:
             self._end.cut("the test cut the connection")
 

@@ -60,7 +60,9 @@ class Machine:
             *(["--live-restore"] if self._live_restore else []),
         ]
         (self.root / "none.json").write_text("{}")
-        (self.root / "pid").unlink(missing_ok=True)
+        # A killed engine's containerd may stay as a zombie that nobody reaps here, and would be waited for.
+        for stale in ("pid", "exec/containerd/containerd.pid"):
+            (self.root / stale).unlink(missing_ok=True)
         with open(self.root / "log", "ab") as log:
             self._engine = subprocess.Popen(command, stdout=log, stderr=log, stdin=subprocess.DEVNULL, env=_programs())
         until(self.answers, f"the engine answers, see {self.root}/log", within_s=START_S)
@@ -100,6 +102,29 @@ class Machine:
                 await http.close()
 
         return asyncio.run(ask())
+
+    @property
+    def holder(self) -> int:
+        """The process whose namespaces are the host's."""
+        assert self._holder is not None
+        return self._holder.pid
+
+    def run_in(self, container: str, *command: str) -> str:
+        """What a command in a container says."""
+        body = {"Cmd": command, "AttachStdout": True, "AttachStderr": True, "Tty": True}
+
+        async def run() -> str:
+            http = EngineHttp(unix_dial(str(self.socket)))
+            try:
+                made = await http.json("POST", f"/containers/{container}/exec", body=body)
+                hijacked = await http.upgrade("POST", f"/exec/{made['Id']}/start", body={"Tty": True})
+                said = b"".join([chunk async for chunk in hijacked.chunks()])
+                await hijacked.close()
+                return said.decode()
+            finally:
+                await http.close()
+
+        return asyncio.run(run())
 
     def import_image(self, name: str, files: dict[str, bytes] | None = None) -> None:
         async def send() -> None:

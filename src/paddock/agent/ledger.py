@@ -6,7 +6,6 @@ with a key beside the file (`ledger.key`, mode 0600), so that a copied or backed
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -44,7 +43,7 @@ class Gap(Exception):
 
 class Ledger:
     """`items` is the assignment at `version`; 0 means none was ever confirmed. `leaving`: units dropped from it whose
-    containers may still be here."""
+    containers may still be here. `disk`: another one where faults are tried."""
 
     def __init__(self, path: Path, sealing: Sealing, disk: Disk | None = None) -> None:
         self._path = path
@@ -124,10 +123,10 @@ class Ledger:
 
     def _open(self, disk: Disk) -> None:
         self._database = apsw.Connection(str(self._path), vfs=disk.vfs or None)
-        if not disk.vfs:
-            os.chmod(self._path, 0o600)
+        disk.make_private(self._path)
         self._database.set_busy_timeout(BUSY_TIMEOUT_MS)
         if disk.vfs:
+            # Shared memory is more than other disks than the machine's can do, and one agent has the ledger anyway.
             self._database.execute("PRAGMA locking_mode = EXCLUSIVE")
         self._database.execute("PRAGMA journal_mode = WAL")
         self._database.execute("PRAGMA synchronous = NORMAL")
@@ -153,11 +152,16 @@ class Ledger:
         """`durable`: a power failure cannot take it back. What is only progress can be seen on the engine again."""
         try:
             self._database.execute(f"PRAGMA synchronous = {'FULL' if durable else 'NORMAL'}")
-            with self._database:
-                for sql, bindings in statements:
-                    self._database.execute(sql, bindings)
+            self._database.execute("BEGIN IMMEDIATE")
+            for sql, bindings in statements:
+                self._database.execute(sql, bindings)
+            self._database.execute("COMMIT")
         except (apsw.FullError, apsw.IOError, apsw.ReadOnlyError, apsw.BusyError, apsw.CantOpenError) as error:
             raise self._unwritable(error) from error
+        finally:
+            # A full disk has SQLite roll back by itself, other faults leave that to us.
+            if self._database.in_transaction:
+                self._database.execute("ROLLBACK")
 
     def _unwritable(self, error: Exception) -> Transient:
         return Transient(

@@ -7,6 +7,7 @@ import signal
 from pathlib import Path
 
 import msgspec
+from setproctitle import setproctitle
 
 from paddock.agent.agent import Agent, Surroundings
 from paddock.agent.facts import facts_of
@@ -19,7 +20,6 @@ from paddock.agent.streams import Streams
 from paddock.agent.websocket import Dialler
 from paddock.drivers.docker import DockerEngine
 from paddock.wire.engine_http import EngineHttp, unix_dial
-from paddock.world.process_title import set_process_title
 from paddock.world.world import World, machine_world
 
 EXIT_REFUSED = 2
@@ -34,7 +34,7 @@ class AgentConfig(msgspec.Struct, frozen=True, kw_only=True):
 
 def run_agent(config: AgentConfig, world: World | None = None) -> int:
     """Until a signal (0) or until the server sends it away for good (2). Raises `PaddockError` when it cannot begin."""
-    set_process_title("paddock agent")
+    setproctitle("paddock agent")
     world = world or machine_world()
     data = Path(config.data)
     identity = load_identity(data)

@@ -163,7 +163,7 @@ class Session:
                 await self._say(Report(session=self.number, number=number, units=units))
 
     async def _beat(self) -> None:
-        """A heartbeat whenever nothing else was said for so long."""
+        """A heartbeat whenever nothing else was said for so long. At the end it closes, for the receiver's sake."""
         while not self._over.is_set():
             idle_s = self._world.clock.monotonic_s() - self._sent_at_s
             if idle_s >= HEARTBEAT_S:
@@ -174,6 +174,7 @@ class Session:
                     await self._over.wait()
             except TimeoutError:
                 continue
+        await self._close()
 
     async def _woken(self, wake: asyncio.Event) -> bool:
         """False when the session is over."""
@@ -222,6 +223,7 @@ class Session:
         if not self._over.is_set():
             self._reason = reason
             self._over.set()
+            self._reports.wake.set()
 
     async def _close(self) -> None:
         self._over.set()

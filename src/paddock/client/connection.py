@@ -127,6 +127,10 @@ class _Connection:
                 raise EOFError(f"the answer is larger than {MOST_ANSWER_BYTES} bytes")
         return b"".join(parts)
 
+    def drop(self) -> None:
+        """At once: nothing is under way that matters, and a TLS farewell would only keep the process waiting."""
+        self.writer.transport.abort()
+
     @property
     def reusable(self) -> bool:
         parser = self.parser
@@ -191,7 +195,7 @@ class Connections:
                 connection.parser.start_next_cycle()
                 self._idle.append(connection)
             else:
-                connection.writer.close()
+                connection.drop()
         if response.status_code >= 400:
             raise error_of(response.status_code, answer)
         return answer
@@ -210,7 +214,7 @@ class Connections:
                         raise error_of(response.status_code, await connection.body())
             yield self._pieces(connection)
         finally:
-            connection.writer.close()
+            connection.drop()
 
     async def _pieces(self, connection: _Connection) -> AsyncIterator[bytes]:
         while True:
@@ -234,7 +238,7 @@ class Connections:
             connection = self._idle.pop()
             if connection.alive:
                 return connection
-            connection.writer.close()
+            connection.drop()
         return None
 
     async def _connect(self) -> _Connection:
@@ -243,13 +247,8 @@ class Connections:
 
     async def close(self) -> None:
         while self._idle:
-            writer = self._idle.pop().writer
-            writer.close()
-            try:
-                async with asyncio.timeout(1.0):
-                    await writer.wait_closed()
-            except (OSError, TimeoutError):
-                continue
+            self._idle.pop().drop()
+        await asyncio.sleep(0)
 
 
 def _text(value: str | int | bool | None) -> str:

@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from paddock.core.attachments import attachments, files_of, stays_on_host, volumes_of
 from paddock.core.bodies import unit_assignment
 from paddock.core.draft import GONE
-from paddock.core.names import names_on
+from paddock.core.network_names import names_on
 from paddock.core.subnets import layout, mac_of, number
 from paddock.model.assignment import (
     AnyItem,

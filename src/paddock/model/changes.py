@@ -7,7 +7,7 @@ import msgspec
 from paddock.model.objects import AnyObject
 
 
-class Put(msgspec.Struct, frozen=True, kw_only=True, tag="put"):
+class Put(msgspec.Struct, frozen=True, kw_only=True, tag="put", gc=False):
     """Create (`object.version == 0`) or replace the object as it was at `object.version`.
 
     `created` is filled in on commit, where the object's own version no longer tells.
@@ -18,7 +18,7 @@ class Put(msgspec.Struct, frozen=True, kw_only=True, tag="put"):
     created: bool = False
 
 
-class Delete(msgspec.Struct, frozen=True, kw_only=True, tag="delete"):
+class Delete(msgspec.Struct, frozen=True, kw_only=True, tag="delete", gc=False):
     """`object` is what was read; the store refuses if it has changed since."""
 
     object: AnyObject
@@ -28,7 +28,7 @@ class Delete(msgspec.Struct, frozen=True, kw_only=True, tag="delete"):
 Change = Put | Delete
 
 
-class Commit(msgspec.Struct, frozen=True, kw_only=True):
+class Commit(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """What the watch delivers: changes as committed (objects carry the new version), in order, without gaps."""
 
     version: int

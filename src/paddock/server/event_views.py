@@ -12,12 +12,10 @@ from paddock.model.objects import (
     File,
     Host,
     JoinToken,
-    Network,
     Revision,
     Service,
     Stack,
     Unit,
-    Volume,
     kind_of,
 )
 from paddock.wire.api import EventView
@@ -41,33 +39,54 @@ def _environment_of(thing: AnyObject) -> str:
     return thing.id if isinstance(thing, Environment) else thing.environment
 
 
+def kind_word(thing: AnyObject) -> str:
+    """As users say it: units are containers, files are secrets or configs."""
+    match thing:
+        case Unit():
+            return "container"
+        case File():
+            return thing.purpose
+        case _:
+            return kind_of(thing)
+
+
+def name_word(thing: AnyObject) -> str:
+    match thing:
+        case Service():
+            return f"{thing.stack_name}/{thing.name}"
+        case Revision() | ApiKey() | JoinToken():
+            return thing.id
+        case _:
+            return thing.name
+
+
 def _event(commit: Commit, change: Change) -> EventView:
     thing = change.object
     stack = service = host = state = ""
-    kind = kind_of(thing)
     match thing:
         case Unit():
-            kind, stack, service, host = "container", thing.stack_name, thing.service_name, thing.host or ""
+            stack, service, host = thing.stack_name, thing.service_name, thing.host or ""
             state = thing.state.name.lower()
-            name = thing.name
         case Service():
-            stack, service, name = thing.stack_name, thing.name, f"{thing.stack_name}/{thing.name}"
+            stack, service = thing.stack_name, thing.name
         case Revision():
-            service, name = thing.spec.name, thing.id
+            service = thing.spec.name
         case Host():
-            host, name, state = thing.id, thing.name, str(thing.state)
+            host, state = thing.id, str(thing.state)
         case Stack():
-            stack, name = thing.name, thing.name
-            state = "removing" if thing.removing else ""
-        case Network() | Volume():
-            name = thing.name
-        case File():
-            kind, name = thing.purpose, thing.name
+            stack, state = thing.name, "removing" if thing.removing else ""
         case Environment():
-            name, state = thing.name, thing.breaker
-        case _:
-            name = thing.id
+            state = thing.breaker
     return EventView(
-        version=commit.version, at_s=commit.at_s, action=_action(change), kind=kind, id=thing.id, name=name,
-        reason=change.reason, stack=stack, service=service, host=host, state=state,
-    )  # fmt: skip
+        version=commit.version,
+        at_s=commit.at_s,
+        action=_action(change),
+        kind=kind_word(thing),
+        id=thing.id,
+        name=name_word(thing),
+        reason=change.reason,
+        stack=stack,
+        service=service,
+        host=host,
+        state=state,
+    )

@@ -17,6 +17,7 @@ import msgspec
 import structlog
 import uvicorn
 import uvloop
+from setproctitle import setproctitle
 
 from paddock.model.errors import Broken, PaddockError
 from paddock.server.addresses import bound_socket, certificate_names, own_address
@@ -29,7 +30,6 @@ from paddock.server.plane import ControlPlane
 from paddock.server.sealing import Sealer
 from paddock.store.sqlite import SqliteOptions, open_sqlite
 from paddock.store.store import Store
-from paddock.world.process_title import name_process
 from paddock.world.world import World, machine_world
 
 EXIT_REFUSED = 2
@@ -55,7 +55,7 @@ class Running(msgspec.Struct, frozen=True, kw_only=True):
 
 def run_server(config: ServerConfig) -> int:
     """Until SIGTERM or SIGINT. -> exit code: 0, 2 refused (port taken, data in use), 3 damaged data."""
-    name_process("paddock server")
+    setproctitle("paddock server")
     configure_log()
     _raise_file_limit()
     try:

@@ -178,6 +178,9 @@ class SimulatedDisk:
         self.check_power()
         return len(self._files[str(path)].now)
 
+    def make_private(self, path: Path) -> None:
+        self.check_power()
+
     def replace(self, source: Path, target: Path) -> None:
         self.count(f"rename {source.name} {target.name}")
         self._files[str(target)] = self._files.pop(str(source))

@@ -10,7 +10,7 @@ from pathlib import Path
 import msgspec
 
 from paddock.model.changes import Commit
-from paddock.model.errors import Conflict
+from paddock.model.errors import Conflict, Refused
 from paddock.model.snapshot import Snapshot
 from paddock.store.journal import Record
 from paddock.store.journaled import JournaledStore
@@ -49,7 +49,8 @@ class SqliteJournal:
         self._log = log
         self._disk = options.disk
         self._runner: Runner = runner(options.writer, "paddock-store")
-        self._backing_up = False
+        self._backing_up = asyncio.Lock()
+        self._closing = False
 
     def load(self) -> Snapshot:
         return self._log.load()
@@ -61,21 +62,21 @@ class SqliteJournal:
         return self._runner.run(lambda: self._log.read(since, limit))
 
     async def backup(self, path: Path) -> int:
-        if self._backing_up:
+        if self._backing_up.locked():
             raise Conflict("a backup is being written already", hint="wait for it to end")
-        self._backing_up = True
-        partial = path.with_name(path.name + ".partial")
-        try:
+        async with self._backing_up:
+            partial = path.with_name(path.name + ".partial")
             copying = await self._runner.run(lambda: Copying(self._log.connection, partial, self._disk))
             try:
                 while not await self._runner.run(copying.step):
-                    pass
+                    if self._closing:
+                        raise Refused("the store was closed before the backup was whole", hint="back up again")
                 return await self._runner.run(lambda: copying.keep_as(path))
             finally:
                 await self._runner.run(copying.drop)
-        finally:
-            self._backing_up = False
 
     async def close(self) -> None:
-        await self._runner.run(self._log.close)
-        self._runner.stop()
+        self._closing = True
+        async with self._backing_up:
+            await self._runner.run(self._log.close)
+            self._runner.stop()

@@ -93,8 +93,7 @@ def _make(path: Path, disk: Disk) -> None:
     new = beside(path, ".new")
     for name in (new, beside(new, "-journal")):
         disk.remove(name)
-    connection = _connect(new, disk, apsw.SQLITE_OPEN_READWRITE | apsw.SQLITE_OPEN_CREATE)
-    with contextlib.closing(connection):
+    with contextlib.closing(_connect_new(new, disk)) as connection:
         connection.pragma("synchronous", "EXTRA")
         create(connection)
     disk.replace(new, path)
@@ -102,6 +101,14 @@ def _make(path: Path, disk: Disk) -> None:
 
 def _connect(path: Path, disk: Disk, flags: int) -> apsw.Connection:
     return apsw.Connection(str(path), flags=flags, vfs=disk.vfs or None, statementcachesize=32)
+
+
+def _connect_new(path: Path, disk: Disk) -> apsw.Connection:
+    """Private before anything is in it; SQLite gives its logs the same mode."""
+    connection = _connect(path, disk, apsw.SQLITE_OPEN_READWRITE | apsw.SQLITE_OPEN_CREATE)
+    with closed_on_error(connection):
+        disk.make_private(path)
+    return connection
 
 
 def own(connection: apsw.Connection) -> None:
@@ -134,7 +141,7 @@ class Copying:
         self._disk = disk
         with explained(partial):
             self._remove()
-            self._target = _connect(partial, disk, apsw.SQLITE_OPEN_READWRITE | apsw.SQLITE_OPEN_CREATE)
+            self._target = _connect_new(partial, disk)
             with closed_on_error(self._target):
                 self._backup = self._target.backup("main", source, "main")
 

@@ -122,7 +122,8 @@ class JoinRequest(View, frozen=True, kw_only=True):
     csr: str
     name: str
     labels: dict[str, str] = {}
-    facts: HostFacts = HostFacts()
+    facts: HostFacts = msgspec.field(default_factory=HostFacts)
+    """A factory, because the schema's generator hashes plain defaults, and facts hold a mapping."""
 
 
 class Joined(View, frozen=True, kw_only=True):

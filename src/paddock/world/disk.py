@@ -17,6 +17,10 @@ class Disk(Protocol):
 
     def size(self, path: Path) -> int: ...
 
+    def make_private(self, path: Path) -> None:
+        """Only its owner may read or write it."""
+        ...
+
     def replace(self, source: Path, target: Path) -> None:
         """Renames over `target`; durable when it returns."""
         ...
@@ -34,6 +38,9 @@ class MachineDisk:
 
     def size(self, path: Path) -> int:
         return path.stat().st_size
+
+    def make_private(self, path: Path) -> None:
+        path.chmod(0o600)
 
     def replace(self, source: Path, target: Path) -> None:
         os.replace(source, target)

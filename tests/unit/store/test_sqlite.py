@@ -15,7 +15,7 @@ import pytest
 
 import paddock.sim.loop
 from paddock.model.changes import Commit
-from paddock.model.errors import Broken, NotFound, Refused, Transient
+from paddock.model.errors import Broken, Conflict, NotFound, Refused, Transient
 from paddock.model.objects import Environment
 from paddock.sim.disk import SimulatedDisk
 from paddock.store.recent import RecentCommits
@@ -298,6 +298,30 @@ def test_recent_commits_count_their_changes_too(monkeypatch: pytest.MonkeyPatch)
     assert [commit.version for commit in recent.after(2, 10) or ()] == [3, 4]
     assert [commit.version for commit in recent.after(2, 1) or ()] == [3]
     assert recent.after(4, 10) == ()
+
+
+def test_its_files_are_nobody_elses_to_read(home: SqliteHome) -> None:
+    for path in (home.path, home.backup_path):
+        assert path.stat().st_mode & 0o777 == 0o600
+
+
+def test_closing_ends_a_backup_cleanly(home: SqliteHome, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("paddock.store.sqlite_file.COPIED_PAGES", 1)
+    before = home.backup_path.read_bytes()
+
+    async def main() -> None:
+        store = await home.open()
+        first = asyncio.ensure_future(store.backup(home.backup_path))
+        await store.commit([put("meanwhile")])
+        with pytest.raises(Conflict, match="being written already"):
+            await store.backup(home.backup_path)
+        await store.close()
+        with pytest.raises(Refused, match="closed before the backup was whole"):
+            await first
+
+    run(main())
+    assert home.backup_path.read_bytes() == before
+    assert [path.name for path in sorted(home.path.parent.iterdir())] == ["backup.db", "paddock.db"]
 
 
 def test_replacing_a_file_on_the_machines_disk(tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ _GONE_ON_ITS_OWN = ("always", "unless-stopped")
 def remember(assignment: UnitAssignment, seen: ObservedUnit, progress: Progress) -> Progress:
     """What must be durable before the next step: containers newly found to be the unit's own, and the state reached."""
     if progress.given_up:
-        return progress
+        return replace(progress, state=max(progress.state, _state_without_containers(assignment, progress)))
     owned = dict(progress.owned)
     taken = {container.id for container in owned.values()}
     roles = {container.role for container in assignment.containers}
@@ -118,6 +118,13 @@ def _seen_state(assignment: UnitAssignment, seen: ObservedUnit, progress: Progre
     if end := ended(assignment, seen, progress):
         return end[0]
     return _seen_live_state(assignment, seen, progress)
+
+
+def _state_without_containers(assignment: UnitAssignment, progress: Progress) -> UnitState:
+    """Of a unit whose containers are another's now."""
+    if assignment.desired == UnitDesired.REMOVED:
+        return UnitState.REMOVED
+    return max(progress.state, UnitState.SHUTDOWN) if progress.state < UnitState.COMPLETE else progress.state
 
 
 def _seen_live_state(assignment: UnitAssignment, seen: ObservedUnit, progress: Progress) -> UnitState:

@@ -6,7 +6,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
 
+from litestar.di import NamedDependency
+
+from paddock.model.objects import Environment
 from paddock.model.snapshot import Snapshot
+from paddock.server.auth import Caller
 from paddock.server.authority import Authority
 from paddock.server.committing import Decision, commit_decision
 from paddock.server.containers import Containers
@@ -43,3 +47,8 @@ class Api:
 
     async def decide(self, decide: Callable[[Snapshot], Decision[T]]) -> tuple[T, int]:
         return await commit_decision(self.store, decide)
+
+
+TheApi = NamedDependency[Api]
+TheCaller = NamedDependency[Caller]
+TheEnvironment = NamedDependency[Environment]

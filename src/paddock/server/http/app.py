@@ -2,23 +2,21 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-from litestar import Litestar, Request
-from litestar.connection import ASGIConnection
+from litestar import Litestar
 from litestar.di import Provide
 from litestar.exceptions import NotAuthorizedException
 from litestar.openapi.config import OpenAPIConfig
 from litestar.openapi.plugins import JsonRenderPlugin, YamlRenderPlugin
 from litestar.openapi.spec import Components, SecurityScheme
-from litestar.types import ASGIApp
+from litestar.params import FromPath
+from litestar.types import ASGIApp, Scope
 
 import paddock
 from paddock.model.objects import Environment
 from paddock.server.auth import Caller, environment_for
 from paddock.server.http import containers, events, hosts, server, stacks
 from paddock.server.http.answers import exception_handlers
-from paddock.server.http.api import Api
+from paddock.server.http.api import Api, TheApi, TheCaller
 from paddock.server.http.gate import CALLER, Gate
 
 MOST_REQUEST_BYTES = 16 * 2**20
@@ -46,14 +44,14 @@ def application(api: Api) -> ASGIApp:
     return Gate(app, api.store, api.world)
 
 
-def provide_caller(scope: Any) -> Caller:
+def provide_caller(scope: Scope) -> Caller:
     caller = scope.get(CALLER)
     if not isinstance(caller, Caller):
         raise NotAuthorizedException("an API key is needed")
     return caller
 
 
-def provide_environment(environment_name: str, api: Api, caller: Caller) -> Environment:
+def provide_environment(environment_name: FromPath[str], api: TheApi, caller: TheCaller) -> Environment:
     return environment_for(caller, api.store.durable(), environment_name)
 
 
@@ -69,6 +67,3 @@ def schema() -> OpenAPIConfig:
         ),
         security=[{"key": []}],
     )
-
-
-__all__ = ["ASGIConnection", "Request", "application"]

@@ -8,10 +8,10 @@ from typing import Any
 import msgspec
 from litestar import WebSocket, delete, get, websocket
 from litestar.exceptions import WebSocketDisconnect
-from litestar.params import Parameter
+from litestar.params import FromPath, FromQuery
 from litestar.response import Stream
 
-from paddock.core.stacks import remove_container
+from paddock.core.commands import remove_container
 from paddock.model.errors import NotFound, PaddockError
 from paddock.model.objects import Environment, ServiceId, StackId, Unit
 from paddock.model.snapshot import Snapshot
@@ -19,7 +19,7 @@ from paddock.server.committing import Decision
 from paddock.server.containers import Located, LogsAsked, find_container, locate
 from paddock.server.exec_session import ExecSession
 from paddock.server.http.answers import NDJSON, answer_of, lines
-from paddock.server.http.api import Api
+from paddock.server.http.api import Api, TheApi, TheEnvironment
 from paddock.server.views import container_views, service_named, stack_named, unit_views
 from paddock.wire.api import Accepted, ContainerView, ExecEnd, LogLine, StatsSample, TopAnswer
 from paddock.wire.channel import ChannelClosed
@@ -29,14 +29,14 @@ BELOW = "/v1/environments/{environment_name:str}"
 
 @get(f"{BELOW}/containers", tags=["containers"])
 async def list_containers(
-    api: Api,
-    environment: Environment,
-    stack: str = "",
-    of_service: str = Parameter(default="", query="service", description="`name` with `stack`, else `stack/name`."),
-    all: bool = False,
+    api: TheApi,
+    environment: TheEnvironment,
+    stack: FromQuery[str] = "",
+    service: FromQuery[str] = "",
+    all: FromQuery[bool] = False,
 ) -> list[ContainerView]:
-    """`all`: finished ones too."""
-    units = _units(api.snapshot, environment, stack, of_service)
+    """`service`: its name with `stack`, else `stack/name`. `all`: finished ones too."""
+    units = _units(api.snapshot, environment, stack, service)
     return container_views(api.snapshot, units, finished=all)
 
 
@@ -53,7 +53,7 @@ def _units(snapshot: Snapshot, environment: Environment, stack: str, service: st
 
 
 @get(f"{BELOW}/containers/{{name:str}}", tags=["containers"])
-async def get_container(api: Api, environment: Environment, name: str) -> ContainerView:
+async def get_container(api: TheApi, environment: TheEnvironment, name: FromPath[str]) -> ContainerView:
     found = find_container(api.snapshot, environment.id, name)
     if found is None:
         raise NotFound(f"there is no container {name!r} in environment {environment.name}", hint="see `paddock ps -a`")
@@ -63,12 +63,12 @@ async def get_container(api: Api, environment: Environment, name: str) -> Contai
 
 
 @delete(f"{BELOW}/containers/{{name:str}}", status_code=200, tags=["containers"])
-async def delete_container(api: Api, environment: Environment, name: str) -> Accepted:
+async def delete_container(api: TheApi, environment: TheEnvironment, name: FromPath[str]) -> Accepted:
     def decide(snapshot: Snapshot) -> Decision[None]:
         found = find_container(snapshot, environment.id, name)
         if found is None:
             raise NotFound(f"there is no container {name!r} in environment {environment.name}")
-        return remove_container(snapshot, found[0], api.world.now_s()), None
+        return remove_container(found[0]), None
 
     _, version = await api.decide(decide)
     return Accepted(version=version)
@@ -79,25 +79,25 @@ def _located(api: Api, environment: Environment, name: str) -> Located:
 
 
 @get(f"{BELOW}/containers/{{name:str}}/inspect", tags=["containers"])
-async def inspect_container(api: Api, environment: Environment, name: str) -> dict[str, Any]:
+async def inspect_container(api: TheApi, environment: TheEnvironment, name: FromPath[str]) -> dict[str, Any]:
     """The engine's own answer."""
     return await api.containers.inspect(_located(api, environment, name))
 
 
 @get(f"{BELOW}/containers/{{name:str}}/top", tags=["containers"])
-async def top(api: Api, environment: Environment, name: str) -> TopAnswer:
+async def top(api: TheApi, environment: TheEnvironment, name: FromPath[str]) -> TopAnswer:
     return await api.containers.top(_located(api, environment, name))
 
 
 @get(f"{BELOW}/containers/{{name:str}}/logs", tags=["containers"], media_type=NDJSON)
 async def logs(
-    api: Api,
-    environment: Environment,
-    name: str,
-    follow: bool = False,
-    tail: str = "all",
-    since: str = "",
-    timestamps: bool = False,
+    api: TheApi,
+    environment: TheEnvironment,
+    name: FromPath[str],
+    follow: FromQuery[bool] = False,
+    tail: FromQuery[str] = "all",
+    since: FromQuery[str] = "",
+    timestamps: FromQuery[bool] = False,
 ) -> Stream:
     """One LogLine per line."""
     asked = LogsAsked(follow=follow, tail=tail, since=since, timestamps=timestamps).checked()
@@ -106,14 +106,18 @@ async def logs(
 
 
 @get(f"{BELOW}/containers/{{name:str}}/stats", tags=["containers"], media_type=NDJSON)
-async def stats(api: Api, environment: Environment, name: str, stream: bool = True) -> Stream:
+async def stats(
+    api: TheApi, environment: TheEnvironment, name: FromPath[str], stream: FromQuery[bool] = True
+) -> Stream:
     """One StatsSample per line and second; without `stream` one."""
     found: AsyncIterator[StatsSample] = api.containers.stats(_located(api, environment, name), stream=stream)
     return Stream(lines(found), media_type=NDJSON)
 
 
 @websocket(f"{BELOW}/containers/{{name:str}}/exec")
-async def execute(socket: WebSocket[Any, Any, Any], api: Api, environment: Environment, name: str) -> None:
+async def execute(
+    socket: WebSocket[Any, Any, Any], api: TheApi, environment: TheEnvironment, name: FromPath[str]
+) -> None:
     await socket.accept()
 
     async def receive() -> bytes | str | None:

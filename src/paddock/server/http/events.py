@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from typing import Annotated
 
 from litestar import get
-from litestar.params import Parameter
+from litestar.params import FromQuery, QueryParameter
 from litestar.response import Stream
 
 from paddock.model.errors import TooOld
 from paddock.model.objects import Environment
 from paddock.server.event_views import events_of
 from paddock.server.http.answers import NDJSON, lines
-from paddock.server.http.api import Api
+from paddock.server.http.api import Api, TheApi, TheEnvironment
 from paddock.wire.api import EventView
 
 QUIET_S = 15.0
@@ -22,10 +23,10 @@ RECENT_COMMITS = 1000
 
 @get("/v1/environments/{environment_name:str}/events", tags=["events"], media_type=NDJSON)
 async def stream_events(
-    api: Api,
-    environment: Environment,
-    since: int | None = Parameter(default=None, ge=0, description="Only what came after this version."),
-    follow: bool = False,
+    api: TheApi,
+    environment: TheEnvironment,
+    since: Annotated[int | None, QueryParameter(ge=0, description="Only what came after this version.")] = None,
+    follow: FromQuery[bool] = False,
 ) -> Stream:
     """One EventView per line. `since` that is no longer kept: 410 with code `too_old`."""
     start = await _start(api, since, follow=follow)

@@ -8,15 +8,15 @@ from typing import BinaryIO
 
 import msgspec
 from litestar import MediaType, delete, get, post
+from litestar.params import FromPath, JSONBody
 from litestar.response import Stream
 
 import paddock
 from paddock.model.objects import Environment
 from paddock.model.snapshot import Snapshot
 from paddock.server import auth, environments, joining
-from paddock.server.auth import Caller
 from paddock.server.committing import Decision
-from paddock.server.http.api import Api
+from paddock.server.http.api import TheApi, TheCaller, TheEnvironment
 from paddock.server.upkeep import write_backup
 from paddock.server.views import environment_view
 from paddock.wire.api import (
@@ -37,30 +37,30 @@ PIECE_BYTES = 2**18
 
 
 @get("/v1/ping", security=[], tags=["server"])
-async def ping(api: Api) -> Ping:
+async def ping(api: TheApi) -> Ping:
     return Ping(version=paddock.__version__, ca_fingerprint=api.authority.fingerprint, agents_port=api.agents_port)
 
 
 @get("/v1/ca", media_type=MediaType.TEXT, security=[], tags=["server"])
-async def ca(api: Api) -> str:
+async def ca(api: TheApi) -> str:
     return api.authority.pem
 
 
 @post("/v1/join", security=[], tags=["server"])
-async def join(api: Api, data: JoinRequest) -> Joined:
+async def join(api: TheApi, data: JSONBody[JoinRequest]) -> Joined:
     joined, _ = await api.decide(lambda snapshot: joining.join(snapshot, data, api.world, api.authority))
     return msgspec.structs.replace(joined, agents_port=api.agents_port)
 
 
 @get("/v1/environments", tags=["environments"])
-async def list_environments(api: Api, caller: Caller) -> list[EnvironmentView]:
+async def list_environments(api: TheApi, caller: TheCaller) -> list[EnvironmentView]:
     snapshot = api.snapshot
     found = [one for one in snapshot.table(Environment).values() if caller.environment in ("", one.id)]
     return [environment_view(snapshot, one) for one in sorted(found, key=lambda one: one.name)]
 
 
 @post("/v1/environments", tags=["environments"])
-async def create_environment(api: Api, caller: Caller, data: NewEnvironment) -> EnvironmentView:
+async def create_environment(api: TheApi, caller: TheCaller, data: JSONBody[NewEnvironment]) -> EnvironmentView:
     caller.demand_admin()
     name, _ = await api.decide(lambda snapshot: environments.create_environment(snapshot, data.name, api.world))
     created = auth.environment_for(caller, api.snapshot, name)
@@ -68,7 +68,7 @@ async def create_environment(api: Api, caller: Caller, data: NewEnvironment) -> 
 
 
 @delete("/v1/environments/{environment_name:str}", tags=["environments"])
-async def delete_environment(api: Api, caller: Caller, environment_name: str) -> None:
+async def delete_environment(api: TheApi, caller: TheCaller, environment_name: FromPath[str]) -> None:
     caller.demand_admin()
 
     def decide(snapshot: Snapshot) -> Decision[None]:
@@ -78,27 +78,27 @@ async def delete_environment(api: Api, caller: Caller, environment_name: str) ->
 
 
 @get("/v1/api-keys", tags=["keys"])
-async def list_keys(api: Api, caller: Caller) -> list[ApiKeyView]:
+async def list_keys(api: TheApi, caller: TheCaller) -> list[ApiKeyView]:
     caller.demand_admin()
     return auth.key_views(api.snapshot)
 
 
 @post("/v1/api-keys", tags=["keys"])
-async def create_key(api: Api, caller: Caller, data: NewApiKey) -> CreatedApiKey:
+async def create_key(api: TheApi, caller: TheCaller, data: JSONBody[NewApiKey]) -> CreatedApiKey:
     caller.demand_admin()
     created, _ = await api.decide(lambda snapshot: auth.new_key(snapshot, data, api.world))
     return created
 
 
 @delete("/v1/api-keys/{key_id:str}", tags=["keys"])
-async def delete_key(api: Api, caller: Caller, key_id: str) -> None:
+async def delete_key(api: TheApi, caller: TheCaller, key_id: FromPath[str]) -> None:
     caller.demand_admin()
     await api.decide(lambda snapshot: auth.delete_key(snapshot, key_id, caller))
 
 
 @post("/v1/environments/{environment_name:str}/join-tokens", tags=["hosts"])
 async def create_join_token(
-    api: Api, environment: Environment, data: JoinTokenRequest | None = None
+    api: TheApi, environment: TheEnvironment, data: JSONBody[JoinTokenRequest | None] = None
 ) -> CreatedJoinToken:
     ttl_s = (data or JoinTokenRequest()).ttl_s
     (token, secret), _ = await api.decide(lambda snapshot: joining.new_token(snapshot, environment, ttl_s, api.world))
@@ -109,7 +109,7 @@ async def create_join_token(
 
 
 @get("/v1/backup", tags=["server"], media_type="application/x-tar")
-async def backup(api: Api, caller: Caller) -> Stream:
+async def backup(api: TheApi, caller: TheCaller) -> Stream:
     """The whole server as an archive, keys included: for admins, and to be kept as safe as the server itself."""
     caller.demand_admin()
     archive = api.data / f".backup-{api.world.chance.hex(12)}"

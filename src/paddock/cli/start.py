@@ -1,0 +1,28 @@
+"""`paddock start`"""
+
+from __future__ import annotations
+
+from paddock.cli.acting import DETACH, NAMES, STACK, TIMEOUT, act
+from paddock.cli.command import App
+from paddock.cli.connection import run
+
+app = App()
+
+
+@app.command(
+    epilog="""\b
+Examples:
+  paddock start shop/api       start what was stopped
+  paddock start -p shop        the whole stack""",
+)
+def start(
+    names: list[str] | None = NAMES,
+    stack: str = STACK,
+    detach: bool = DETACH,
+    timeout: float = TIMEOUT,
+) -> None:
+    """Start stopped services."""
+    work = act(
+        names or [], stack, lambda client, view: client.start(view.stack, view.name), detach=detach, timeout_s=timeout
+    )
+    run(work)

@@ -1,0 +1,5 @@
+"""`python -m paddock.main`"""
+
+from paddock.main import main
+
+main()

@@ -1,0 +1,103 @@
+"""Whether `up` is done, waits or has failed, decided from views."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from paddock.cli.verdict import SETTLE_S, STALL_S, progress, verdict
+from paddock.model.objects import ContainerStatus, RevisionId, Rollout, Waiting
+from paddock.wire.api import ContainerView, ServiceView
+from unit.cli.views import container, service
+
+
+def outcome(
+    services: list[ServiceView],
+    containers: list[ContainerView],
+    *,
+    ready: bool = False,
+    stalled_s: float = 0,
+    **rest: Any,
+) -> tuple[str, str]:
+    found = verdict(progress(services, containers, ready=ready, earlier=rest.get("earlier", {})), stalled_s)
+    return found.outcome, "\n".join(found.reasons)
+
+
+def failed(slot: int, generation: int, **changes: Any) -> ContainerView:
+    status = ContainerStatus(id="x", exit_code=3)
+    return container(slot, generation=generation, state="failed", status=status, since_s=float(generation), **changes)
+
+
+WAITING = Waiting(reason="no host has 8 GiB left")
+
+
+@pytest.mark.parametrize(
+    ("view", "ready", "expected"),
+    [
+        (service(), False, "done"),
+        (service(state="stopped", running=0, ready=0), False, "done"),
+        (service(state="complete", running=0, ready=0), False, "done"),
+        (service(replicas=0, running=0, ready=0), False, "done"),
+        (service(state="converging", ready=0), False, "done"),
+        (service(state="converging", ready=0), True, "waiting"),
+        (service(state="converging", running=1), False, "waiting"),
+        (service(state="updating"), False, "waiting"),
+        (service(state="converging", mode="global", replicas=1, running=1), False, "waiting"),
+        (service(state="waiting", waiting=WAITING), False, "waiting"),
+    ],
+)
+def test_of_one_service(view: ServiceView, ready: bool, expected: str) -> None:
+    assert outcome([view], [], ready=ready)[0] == expected
+
+
+def test_all_services_must_be_there() -> None:
+    assert outcome([service(), service("db", state="converging", running=0)], [])[0] == "waiting"
+
+
+def test_three_bad_ends_of_a_slot_are_a_failure() -> None:
+    view = service(state="degraded", running=1)
+    ends = [failed(1, generation) for generation in (1, 2, 3)]
+    assert outcome([view], ends[:2])[0] == "waiting"
+    assert outcome([view], ends) == ("failed", "shop/api: shop-api-1 ended with exit code 3, 3 times")
+
+
+def test_bad_ends_of_before_do_not_count() -> None:
+    ends = [failed(1, generation) for generation in (1, 2, 3)]
+    assert outcome([service(state="degraded", running=1)], ends, earlier={"shop/api.1": 3})[0] == "waiting"
+
+
+def test_a_missing_image_says_so() -> None:
+    ends = [
+        container(1, generation=generation, state="rejected", message="no such image: shop/api:3", since_s=generation)
+        for generation in (1, 2, 3)
+    ]
+    result = outcome([service(state="degraded", running=1)], ends)
+    assert result == ("failed", "shop/api: shop-api-1: no such image: shop/api:3, 3 times")
+
+
+def test_failed_counts_once_nothing_moves_any_more() -> None:
+    view = service(state="failed", running=0, ready=0)
+    assert outcome([view], [failed(1, 1)])[0] == "waiting"
+    result = outcome([view], [failed(1, 1)], stalled_s=SETTLE_S)
+    assert result == ("failed", "shop/api: shop-api-1 ended with exit code 3")
+
+
+def test_paused_update_is_a_failure_with_its_message() -> None:
+    rollout = Rollout(target=RevisionId("b"), origin=RevisionId("a"), state="paused", message="2 of 2 new units failed")
+    view = service(state="paused", rollout=rollout)
+    assert outcome([view], []) == ("failed", "shop/api: 2 of 2 new units failed")
+
+
+def test_no_room_is_told_after_a_while() -> None:
+    view = service(state="waiting", waiting=WAITING, running=1)
+    assert outcome([view], [], stalled_s=STALL_S - 1)[0] == "waiting"
+    assert outcome([view], [], stalled_s=STALL_S) == ("failed", "shop/api still waits: no host has 8 GiB left")
+
+
+def test_slow_pulls_are_waited_for() -> None:
+    view = service(state="converging", running=0, ready=0)
+    preparing = [container(1, state="preparing")]
+    assert outcome([view], preparing, stalled_s=10 * STALL_S)[0] == "waiting"
+    (row,) = progress([view], preparing, ready=False, earlier={})
+    assert row.waits_for == "preparing"
