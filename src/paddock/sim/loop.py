@@ -14,6 +14,10 @@ from typing import Any, TypeVar
 T = TypeVar("T")
 
 
+TURN_S = 1e-6
+"""What one turn of the loop takes at least. Without it, a wait too short for a float's digits would never end."""
+
+
 class Deadlock(Exception):
     """Every task waits for another one. What they wait for is in their stacks."""
 
@@ -36,7 +40,7 @@ class _JumpingSelector(selectors.BaseSelector):
     def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
         if timeout is None:
             raise Deadlock("nothing is ready and no timer is set")
-        self.now_s += max(0.0, timeout)
+        self.now_s += max(TURN_S, timeout)
         return []
 
     def get_map(self) -> Mapping[Any, selectors.SelectorKey]:

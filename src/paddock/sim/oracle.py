@@ -13,6 +13,7 @@ import msgspec
 
 from paddock.core.schedule.ports import Claim, claims
 from paddock.model.changes import Change, Commit, Put
+from paddock.model.errors import Broken
 from paddock.model.objects import (
     KINDS,
     AnyObject,
@@ -66,6 +67,13 @@ class Oracle:
             self._following.cancel()
 
     async def _follow(self, store: JournaledStore, loaded: Snapshot) -> None:
+        try:
+            await self._follow_commits(store, loaded)
+        except Broken:
+            # Its disk was taken away. What became durable before is looked for when it is opened again.
+            self.stage.probes.hit("a watcher of a broken store")
+
+    async def _follow_commits(self, store: JournaledStore, loaded: Snapshot) -> None:
         if self.view.version == loaded.version:
             self._compare(loaded)
         async for commit in store.watch(self.view.version):
