@@ -40,12 +40,16 @@ CPUS = 4
 class EngineClient:
     """An `Engine`."""
 
-    def __init__(self, engine: SimulatedEngine, group: asyncio.TaskGroup) -> None:
+    def __init__(self, engine: SimulatedEngine, group: asyncio.TaskGroup, alive: Callable[[], bool]) -> None:
         self._engine = engine
         self._group = group
+        self._alive = alive
         self.on_harm: Callable[[Container], None] = lambda container: None
 
     async def _asked(self, work: Coroutine[Any, Any, T], timeout_s: float = ANSWER_TIMEOUT_S) -> T:
+        if not self._alive():
+            work.close()
+            raise asyncio.CancelledError
         if self._engine.state == "down":
             work.close()
             await asyncio.sleep(0.001)

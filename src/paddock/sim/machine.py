@@ -27,6 +27,7 @@ from paddock.sim.world import SimulatedClock
 from paddock.world.world import World
 
 DIAL_TIMEOUT_S = 10.0
+ENDS_WITHIN_S = 30.0
 LEDGER = Path("/var/lib/paddock/ledger.db")
 
 Dial = Callable[["Machine"], SimulatedChannel]
@@ -168,8 +169,13 @@ class Machine:
             process.channel.drop("the agent died")
         if process.task is not None:
             process.task.cancel()
+            asyncio.get_running_loop().call_later(ENDS_WITHIN_S, self._must_have_ended, process)
         self.disk.abandon()
         self.stage.trace.note(self.name, "agent is dead")
+
+    def _must_have_ended(self, process: _Process) -> None:
+        if process.task is not None and not process.task.done():
+            self.stage.wrong(f"the agent of {self.name} has not ended {ENDS_WITHIN_S:.0f} s after it was told to")
 
     async def _live(self, process: _Process) -> None:
         stage = self.stage
@@ -196,7 +202,7 @@ class Machine:
             self.stage.wrong(f"the agent of {self.name} ended: {described(error)}")
 
     def _surroundings(self, process: _Process, world: World, ledger: Ledger) -> Surroundings:
-        engine = EngineClient(self.engine, self.stage.group)
+        engine = EngineClient(self.engine, self.stage.group, lambda: process.alive)
         engine.on_harm = lambda container: self.on_harm(self, container)
 
         async def dial() -> SimulatedChannel:

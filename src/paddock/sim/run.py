@@ -80,7 +80,10 @@ class _Run:
         try:
             async with asyncio.TaskGroup() as group:
                 self.stage = Stage(f"{self.name}/{self.seed}", group, self.echo)
-                await self._play()
+                try:
+                    await self._play()
+                finally:
+                    self._finish()
                 raise _Over
         except* _Over:
             pass
@@ -121,7 +124,14 @@ class _Run:
             nemesis.calm()
             await self._heal()
         looking.cancel()
+
+    def _finish(self) -> None:
+        self.stage.finished = True
         self.oracle.stop()
+        self.server.kill(power=False)
+        for machine in self.machines:
+            machine.kill_agent()
+            machine.engine.go_down()
 
     async def _until_wrong(self, within_s: float) -> bool:
         """Whether something went wrong before the time was over."""

@@ -28,6 +28,8 @@ class Stage:
         self.wrongs: list[str] = []
         self.over = asyncio.Event()
         """Set with the first wrong."""
+        self.finished = False
+        """The verdict is there: what follows is only tidying up."""
 
     def now(self) -> float:
         return asyncio.get_running_loop().time()
@@ -37,6 +39,8 @@ class Stage:
 
     def wrong(self, words: str) -> None:
         """An invariant does not hold: the run has failed."""
+        if self.finished:
+            return
         self.trace.note("WRONG", words)
         if len(self.wrongs) < MOST_WRONGS:
             self.wrongs.append(f"at {self.now():.3f} s: {words}")
