@@ -59,6 +59,8 @@ def next_unit(draft: Draft, service: Service, slot: int, previous: Unit | None) 
     """A unit that is not placed yet, after `previous` (the newest in the slot so far)."""
     spec = draft.spec(service)
     generation = previous.generation + 1 if previous is not None else service.used_generations + 1
+    while draft.snapshot.get(Unit, unit_id(ServiceId(service.id), slot, generation)) is not None:
+        generation += 1  # One that was never placed is taken away in this very draft: this is not it, changed.
     memory = Memory()
     if previous is not None and not outdated(draft, service, previous):
         memory = memory_after(previous, spec.restart)
