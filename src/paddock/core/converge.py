@@ -91,7 +91,7 @@ def _neighbours(draft: Draft, service: Service) -> list[str]:
     stack = draft.services_of_stack(service.stack)
     if len(stack) < 2:
         return []
-    named = _names(draft, service)
+    named = _names(draft, service) if draft.get(Service, service.id) is not None else []
     return [other.id for other in stack if other.name in named or service.name in _names(draft, other)]
 
 
