@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from paddock.cli.drawing import Drawing, drawing
 from paddock.cli.output import say
-from paddock.cli.verdict import Progress, progress, slot_of, verdict
-from paddock.model.errors import NotFound, Refused, TooOld, Transient
+from paddock.cli.verdict import Progress, Wish, progress, slot_of, verdict
+from paddock.cli.watching import endless_events
+from paddock.model.errors import NotFound, Refused, Transient
 from paddock.wire.api import ContainerView, EventView, ServiceView
 
 if TYPE_CHECKING:
@@ -27,7 +28,7 @@ SILENCE_S = 30.0
 """How long the server may be away, restarting, before the command gives up."""
 
 
-FIRST_EVENT_S = 1.0
+FIRST_EVENT_S = 2.0
 """How long a change may take to show: until the first event, the views are those of before."""
 
 
@@ -40,7 +41,7 @@ class Goal(NamedTuple):
     stack: str
     services: tuple[str, ...] = ()
     version: int = 0
-    ready: bool = False
+    wish: Wish = "running"
     changes: bool = True
     timeout_s: float | None = None
 
@@ -73,21 +74,11 @@ async def follow(client: Client, goal: Goal, earlier: Mapping[str, int]) -> None
 
 
 async def _listen(client: Client, goal: Goal, moved: asyncio.Event, show: Callable[[EventView], None]) -> None:
-    """Events only hasten the next look, so a stream that breaks is begun again from where it was, or from now."""
-    since: int | None = goal.version or None
-    while True:
-        try:
-            async with aclosing(client.events(since=since, follow=True)) as events:
-                async for event in events:
-                    since = event.version
-                    if event.stack == goal.stack and (not goal.services or event.service in goal.services):
-                        show(event)
-                        moved.set()
-        except TooOld:
-            since = None
-        except Transient:
-            pass
-        await asyncio.sleep(LOOK_AGAIN_S)
+    async with aclosing(endless_events(client, goal.version or None)) as events:
+        async for event in events:
+            if event.stack == goal.stack and (not goal.services or event.service in goal.services):
+                show(event)
+                moved.set()
 
 
 async def _watch(client: Client, goal: Goal, earlier: Mapping[str, int], moved: asyncio.Event, shown: Drawing) -> None:
@@ -105,7 +96,7 @@ async def _watch(client: Client, goal: Goal, earlier: Mapping[str, int], moved: 
                 raise
             await asyncio.sleep(LOOK_AGAIN_S)
             continue
-        rows = progress(services, containers, ready=goal.ready, earlier=earlier)
+        rows = progress(services, containers, wish=goal.wish, earlier=earlier)
         if rows != last:
             changed_at, last = loop.time(), rows
             shown.rows(rows)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import sys
 from collections.abc import AsyncIterator, Sequence
+from contextlib import aclosing
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -13,6 +14,7 @@ from paddock.cli import output
 from paddock.cli.command import App, Argument, Option
 from paddock.cli.connection import connected, run
 from paddock.cli.naming import containers_named, wanted_containers
+from paddock.cli.watching import endless_events
 from paddock.model.errors import NotFound, PaddockError, UserError
 from paddock.wire.api import ContainerView, LogLine
 
@@ -125,14 +127,11 @@ async def _follow(client: Client, wanted: Wanted, printer: Printer, started: Seq
 
         begin(started, wanted)
         whole = msgspec.structs.replace(wanted, tail="all", since="")
-        async for event in client.events(follow=True):
-            if event.kind == "container" and event.action != "remove" and _concerns(event.stack, wanted):
-                views = await client.containers(stack=wanted.stack, all=True)
-                begin(_named(views, wanted.names), whole)
-
-
-def _concerns(stack: str, wanted: Wanted) -> bool:
-    return not wanted.stack or stack == wanted.stack
+        async with aclosing(endless_events(client)) as events:
+            async for event in events:
+                if event.kind == "container" and event.action != "remove" and wanted.stack in ("", event.stack):
+                    views = await client.containers(stack=wanted.stack, all=True)
+                    begin(_named(views, wanted.names), whole)
 
 
 def _named(views: Sequence[ContainerView], names: Sequence[str]) -> list[ContainerView]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from paddock.cli.acting import DETACH, STACK, TIMEOUT, act
+from paddock.cli.acting import DETACH, STACK, TIMEOUT, Following, act
 from paddock.cli.command import REQUIRED, App, Argument
 from paddock.cli.connection import run
 from paddock.client import Client
@@ -33,7 +33,7 @@ def scale(
         assert number is not None, "only services that were named are acted on"
         return await client.scale(view.stack, view.name, number)
 
-    run(act(list(numbers), stack, set_number, detach=detach, timeout_s=timeout))
+    run(act(list(numbers), stack, set_number, Following(detach=detach, timeout_s=timeout)))
 
 
 def parsed(wishes: list[str]) -> dict[str, int]:

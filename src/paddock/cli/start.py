@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from paddock.cli.acting import DETACH, NAMES, STACK, TIMEOUT, act
+from paddock.cli.acting import DETACH, NAMES, STACK, TIMEOUT, Following, act
 from paddock.cli.command import App
 from paddock.cli.connection import run
 
@@ -22,7 +22,5 @@ def start(
     timeout: float = TIMEOUT,
 ) -> None:
     """Start stopped services."""
-    work = act(
-        names or [], stack, lambda client, view: client.start(view.stack, view.name), detach=detach, timeout_s=timeout
-    )
-    run(work)
+    following = Following(detach=detach, timeout_s=timeout)
+    run(act(names or [], stack, lambda client, view: client.start(view.stack, view.name), following))

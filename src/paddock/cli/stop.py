@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from paddock.cli.acting import DETACH, NAMES, STACK, TIMEOUT, act
+from paddock.cli.acting import DETACH, NAMES, STACK, TIMEOUT, Following, act
 from paddock.cli.command import App
 from paddock.cli.connection import run
 
@@ -22,7 +22,5 @@ def stop(
     timeout: float = TIMEOUT,
 ) -> None:
     """Stop services and keep their containers; `paddock start` starts the same ones again."""
-    work = act(
-        names or [], stack, lambda client, view: client.stop(view.stack, view.name), detach=detach, timeout_s=timeout
-    )
-    run(work)
+    following = Following(wish="stopped", detach=detach, timeout_s=timeout)
+    run(act(names or [], stack, lambda client, view: client.stop(view.stack, view.name), following))

@@ -95,9 +95,13 @@ async def _up(spec: StackSpec, manner: Manner) -> None:
         if manner.dry_run:
             return
         goal = Goal(
-            stack=spec.name, services=tuple(spec.services), version=applied.version, ready=manner.wait,
-            changes=bool(applied.plan), timeout_s=manner.wait_timeout_s,
-        )  # fmt: skip
+            stack=spec.name,
+            services=tuple(spec.services),
+            version=applied.version,
+            wish="ready" if manner.wait else "running",
+            changes=bool(applied.plan),
+            timeout_s=manner.wait_timeout_s,
+        )
         await follow(client, goal, earlier)
         if not manner.detach:
             await _show_logs(client, spec.name)

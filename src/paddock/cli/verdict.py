@@ -38,31 +38,35 @@ class Progress(NamedTuple):
     """Units have no host: only the cluster can change that."""
 
 
+Wish = Literal["running", "ready", "stopped"]
+"""What services are to come to. `ready`: their healthchecks say so too."""
+
+
 def progress(
-    services: Sequence[ServiceView], containers: Sequence[ContainerView], *, ready: bool, earlier: Mapping[str, int]
+    services: Sequence[ServiceView], containers: Sequence[ContainerView], *, wish: Wish, earlier: Mapping[str, int]
 ) -> list[Progress]:
-    """`ready`: healthchecks count too. `earlier`: unit slot (`service id.slot`) -> generation before the change."""
+    """`earlier`: unit slot (`stack/service.slot`) -> generation before the change."""
     return [
         _service(
-            view, [each for each in containers if (each.stack, each.service) == (view.stack, view.name)], ready, earlier
+            view, [each for each in containers if (each.stack, each.service) == (view.stack, view.name)], wish, earlier
         )
         for view in sorted(services, key=lambda view: (view.stack, view.name))
     ]
 
 
-def _service(view: ServiceView, containers: list[ContainerView], ready: bool, earlier: Mapping[str, int]) -> Progress:
+def _service(view: ServiceView, containers: list[ContainerView], wish: Wish, earlier: Mapping[str, int]) -> Progress:
     recent = [each for each in containers if each.generation > earlier.get(slot_of(each), 0)]
     ended_badly = [each for each in recent if each.state in _BAD]
     unplaced = view.waiting is not None or any(each.waiting and not each.host for each in containers)
     failed = _failure(view, ended_badly)
-    done = not failed and _is_done(view, containers, ready)
+    done = not failed and _is_done(view, containers, wish)
     return Progress(
         service=f"{view.stack}/{view.name}",
         wanted=view.replicas,
         running=view.running,
         ready=view.ready,
         state=view.state,
-        waits_for="" if done else _reason(view, containers),
+        waits_for="" if done else _reason(view, containers, wish),
         failed=failed,
         done=done,
         ended=_last_words(ended_badly) or "it failed" if view.state == "failed" else "",
@@ -70,13 +74,14 @@ def _service(view: ServiceView, containers: list[ContainerView], ready: bool, ea
     )
 
 
-def _is_done(view: ServiceView, containers: list[ContainerView], ready: bool) -> bool:
+def _is_done(view: ServiceView, containers: list[ContainerView], wish: Wish) -> bool:
     """All run, whatever their health says: unless `ready` is asked for, or the service has one on every host."""
     if view.state in _SETTLED:
-        return True
-    if ready or view.mode.startswith("global") or view.state in _UNSETTLED:
+        return wish != "stopped" or view.state != "running"
+    if wish != "running" or view.mode.startswith("global") or view.state in _UNSETTLED:
         return False
-    return view.running + sum(1 for each in containers if each.state == "complete") >= view.replicas
+    complete = sum(1 for each in containers if each.state == "complete")
+    return view.running <= view.replicas <= view.running + complete
 
 
 def slot_of(view: ContainerView) -> str:
@@ -102,7 +107,7 @@ def _last_words(ended: list[ContainerView]) -> str:
     return f"{last.name} ended with exit code {code}" if code is not None else f"{last.name} {last.state}"
 
 
-def _reason(view: ServiceView, containers: list[ContainerView]) -> str:
+def _reason(view: ServiceView, containers: list[ContainerView], wish: Wish) -> str:
     if view.waiting:
         return view.waiting.reason
     for each in containers:
@@ -114,7 +119,9 @@ def _reason(view: ServiceView, containers: list[ContainerView]) -> str:
     states = sorted({each.state for each in containers if each.desired == "run" and each.state not in _SETTLED})
     if states:
         return ", ".join(states)
-    return "starting" if view.running < view.replicas else "waiting to be healthy"
+    if view.running == view.replicas and wish == "ready":
+        return "waiting to be healthy"
+    return "starting" if view.running < view.replicas else "stopping"
 
 
 class Verdict(NamedTuple):

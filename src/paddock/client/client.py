@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -232,17 +232,17 @@ class Client:
 
     # Streams
 
-    def events(self, *, since: int | None = None, follow: bool = False) -> AsyncIterator[EventView]:
+    def events(self, *, since: int | None = None, follow: bool = False) -> AsyncGenerator[EventView, None]:
         """Raises `TooOld` when what came after `since` is no longer kept."""
         return self._stream(EventView, self._path("events"), {"since": since, "follow": follow})
 
     def logs(
         self, name: str, *, follow: bool = False, tail: str = "all", since: str = "", timestamps: bool = False
-    ) -> AsyncIterator[LogLine]:
+    ) -> AsyncGenerator[LogLine, None]:
         query: Query = {"follow": follow, "tail": tail, "since": since or None, "timestamps": timestamps}
         return self._stream(LogLine, self._path("containers", name, "logs"), query)
 
-    def stats(self, name: str, *, stream: bool = True) -> AsyncIterator[StatsSample]:
+    def stats(self, name: str, *, stream: bool = True) -> AsyncGenerator[StatsSample, None]:
         return self._stream(StatsSample, self._path("containers", name, "stats"), {"stream": stream})
 
     @asynccontextmanager
@@ -275,7 +275,7 @@ class Client:
                 hint="client and server may be of different versions",
             ) from error
 
-    async def _stream(self, kind: type[T], path: str, query: Query) -> AsyncIterator[T]:
+    async def _stream(self, kind: type[T], path: str, query: Query) -> AsyncGenerator[T, None]:
         decode = msgspec.json.Decoder(kind).decode
         async with self._connections.stream(path, query=query) as pieces:
             async for line in _lines(pieces):

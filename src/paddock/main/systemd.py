@@ -34,7 +34,6 @@ def unit_text(unit: Unit) -> str:
     """The process alone is stopped (`KillMode=process`): what it started, containers above all, lives on."""
     return f"""[Unit]
 Description={unit.description}
-Documentation=https://docs.paddock.dev
 Wants=network-online.target
 After={" ".join(unit.after)}
 

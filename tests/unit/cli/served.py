@@ -16,6 +16,7 @@ import msgspec
 
 from paddock.server.authority import Authority
 from paddock.wire.api import View
+from waiting import until
 
 PREFIX = "/v1/environments/default"
 
@@ -30,11 +31,16 @@ class Error:
 
 
 class Lines:
-    """A stream: these documents, then the end; with `hold`, silence until the server ends."""
+    """A stream: these documents, then `error` if there is one, then the end; with `hold`, silence before that.
 
-    def __init__(self, *views: View, hold: bool = False) -> None:
+    `until`: a call that has to have come before the error.
+    """
+
+    def __init__(self, *views: View, hold: bool = False, error: Error | None = None, until: str = "") -> None:
         self.views = views
         self.hold = hold
+        self.error = error
+        self.until = until
 
 
 class Served(http.server.ThreadingHTTPServer):
@@ -91,12 +97,19 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         self.send_header("Transfer-Encoding", "chunked")
         self.end_headers()
         for view in lines.views:
-            data = msgspec.json.encode(view) + b"\n"
-            self.wfile.write(b"%x\r\n%s\r\n" % (len(data), data))
-            self.wfile.flush()
+            self._send_line(view)
+        if lines.until:
+            until(lambda: any(call.startswith(lines.until) for call, _ in self.server.calls), lines.until)
+        if lines.error:
+            self._send_line(lines.error.body)
         if lines.hold:
             self.server.ending.wait(30)
         self.wfile.write(b"0\r\n\r\n")
+
+    def _send_line(self, document: Any) -> None:
+        data = msgspec.json.encode(document) + b"\n"
+        self.wfile.write(b"%x\r\n%s\r\n" % (len(data), data))
+        self.wfile.flush()
 
     do_GET = do_PUT = do_POST = do_DELETE = do_PATCH = handle_call
 

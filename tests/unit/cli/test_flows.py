@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from paddock.cli.app import run
+from paddock.model.objects import ContainerStatus
 from paddock.wire.api import Accepted, Applied, ContainerView, EventView, LogLine, PlannedChange
 from unit.cli import views
 from unit.cli.served import Error, Lines, Served, served
@@ -190,3 +191,29 @@ def test_contexts(server: Served, capsys: pytest.CaptureFixture[str], monkeypatc
     assert "secret" not in told.out
     assert command("context", "remove", "home") == 0
     assert command("hosts") == 2
+
+
+def test_stop_waits_until_all_stand_still(server: Served, capsys: pytest.CaptureFixture[str]) -> None:
+    stopped = service(state="stopped", running=0, ready=0)
+    server.answer("GET /services", Unfolding(service(), service(), service(state="converging"), stopped))
+    server.answer("POST /services/shop/api/stop", Accepted(version=9))
+    server.answer("GET /events", Lines(event(10), hold=True))
+    assert command("stop", "api") == 0
+    assert capsys.readouterr().err.splitlines()[-1] == "shop/api: 0/2 running"
+
+
+def test_following_logs_takes_new_containers_in(server: Served, capsys: pytest.CaptureFixture[str]) -> None:
+    """The first container's log ends; an event tells of a second one; the stream of events then ends with an error."""
+    started = container(2, status=ContainerStatus(id="2", state="running"))
+    looks = iter([[container(1)], [container(1), started]])
+    second = "GET /containers/shop-api-2/logs?follow=true&tail=all"
+    gone = Lines(event(4), error=Error(403, "forbidden", "enough"), until=second)
+    server.answer("GET /containers", lambda body: next(looks))
+    server.answer("GET /containers/shop-api-1/logs", Lines(line(1, "T1", "one")))
+    server.answer("GET /containers/shop-api-2/logs", Lines(line(2, "T2", "two")))
+    server.answer("GET /events", gone)
+    assert command("logs", "-f", "-p", "shop") == 2
+    told = capsys.readouterr()
+    assert "shop-api-1 | one\n" in told.out
+    assert told.err.endswith("paddock: enough\n")
+    assert any(call.startswith(second) for call, _ in server.calls)

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from paddock.cli.verdict import SETTLE_S, STALL_S, progress, verdict
+from paddock.cli.verdict import SETTLE_S, STALL_S, Wish, progress, verdict
 from paddock.model.objects import ContainerStatus, RevisionId, Rollout, Waiting
 from paddock.wire.api import ContainerView, ServiceView
 from unit.cli.views import container, service
@@ -16,11 +16,11 @@ def outcome(
     services: list[ServiceView],
     containers: list[ContainerView],
     *,
-    ready: bool = False,
+    wish: Wish = "running",
     stalled_s: float = 0,
     **rest: Any,
 ) -> tuple[str, str]:
-    found = verdict(progress(services, containers, ready=ready, earlier=rest.get("earlier", {})), stalled_s)
+    found = verdict(progress(services, containers, wish=wish, earlier=rest.get("earlier", {})), stalled_s)
     return found.outcome, "\n".join(found.reasons)
 
 
@@ -33,22 +33,26 @@ WAITING = Waiting(reason="no host has 8 GiB left")
 
 
 @pytest.mark.parametrize(
-    ("view", "ready", "expected"),
+    ("view", "wish", "expected"),
     [
-        (service(), False, "done"),
-        (service(state="stopped", running=0, ready=0), False, "done"),
-        (service(state="complete", running=0, ready=0), False, "done"),
-        (service(replicas=0, running=0, ready=0), False, "done"),
-        (service(state="converging", ready=0), False, "done"),
-        (service(state="converging", ready=0), True, "waiting"),
-        (service(state="converging", running=1), False, "waiting"),
-        (service(state="updating"), False, "waiting"),
-        (service(state="converging", mode="global", replicas=1, running=1), False, "waiting"),
-        (service(state="waiting", waiting=WAITING), False, "waiting"),
+        (service(), "running", "done"),
+        (service(state="stopped", running=0, ready=0), "running", "done"),
+        (service(state="complete", running=0, ready=0), "running", "done"),
+        (service(replicas=0, running=0, ready=0), "running", "done"),
+        (service(state="converging", ready=0), "running", "done"),
+        (service(state="converging", ready=0), "ready", "waiting"),
+        (service(state="converging", running=1), "running", "waiting"),
+        (service(state="updating"), "running", "waiting"),
+        (service(state="converging", replicas=1), "running", "waiting"),
+        (service(), "stopped", "waiting"),
+        (service(state="converging"), "stopped", "waiting"),
+        (service(state="stopped", running=0, ready=0), "stopped", "done"),
+        (service(state="converging", mode="global", replicas=1, running=1), "running", "waiting"),
+        (service(state="waiting", waiting=WAITING), "running", "waiting"),
     ],
 )
-def test_of_one_service(view: ServiceView, ready: bool, expected: str) -> None:
-    assert outcome([view], [], ready=ready)[0] == expected
+def test_of_one_service(view: ServiceView, wish: Wish, expected: str) -> None:
+    assert outcome([view], [], wish=wish)[0] == expected
 
 
 def test_all_services_must_be_there() -> None:
@@ -99,5 +103,5 @@ def test_slow_pulls_are_waited_for() -> None:
     view = service(state="converging", running=0, ready=0)
     preparing = [container(1, state="preparing")]
     assert outcome([view], preparing, stalled_s=10 * STALL_S)[0] == "waiting"
-    (row,) = progress([view], preparing, ready=False, earlier={})
+    (row,) = progress([view], preparing, wish="running", earlier={})
     assert row.waits_for == "preparing"

@@ -23,14 +23,13 @@ class Resolver:
         self.environment = environment
         self.model = model
 
-    def resolve(self, services: Services, *, environment: bool) -> Services:
-        """Services without `label_file`, and without `env_file` when their `environment` is to be resolved."""
-        resolved = {}
-        for name, service in services.items():
-            if environment:
-                service = self._environment(name, service)
-            resolved[name] = self._labels(name, service)
-        return resolved
+    def environments(self, services: Services) -> Services:
+        """Services with all their variables, and without `env_file`."""
+        return {name: self._environment(name, service) for name, service in services.items()}
+
+    def labels(self, services: Services) -> Services:
+        """Services with all their labels, and without `label_file`."""
+        return {name: self._labels(name, service) for name, service in services.items()}
 
     def _environment(self, name: str, service: dict[str, Json]) -> dict[str, Json]:
         own = _mapping(service.get("environment"))

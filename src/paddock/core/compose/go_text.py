@@ -27,7 +27,6 @@ _UNITS_NS = {
 }
 _SIZE = re.compile(r"([0-9]+(?:\.[0-9]+)*) ?([kKmMgGtTpP]?)[iI]?[bB]?")
 _SIZE_UNITS = {"": 1, "k": 2**10, "m": 2**20, "g": 2**30, "t": 2**40, "p": 2**50}
-_DIGITS = frozenset("0123456789")
 INT64_MAX = 2**63 - 1
 INT64_MIN = -(2**63)
 

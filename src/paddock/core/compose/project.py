@@ -143,14 +143,11 @@ class _Builder:
         services, disabled = split_profiles(sections["services"], self.found.profiles)
         if self.options.consistency:
             self._check(services, disabled, sections, model)
-        resolve = self.options.resolve_environment
         files = Resolver(self.reader, self.environment, model)
-        resolved = files.resolve(services, environment=resolve)
-        chosen = select(resolved, disabled, self.options.services, self.found.profiles, self.report)
-        if self.options.services:
-            resolved = files.resolve(chosen.services, environment=True)
-        else:
-            resolved = chosen.services
+        resolved = files.environments(services) if self.options.resolve_environment else services
+        chosen = select(files.labels(resolved), disabled, self.options.services, self.found.profiles, self.report)
+        # As in compose, a service enabled only by being chosen gets its variables here, and keeps its label_file.
+        resolved = files.environments(chosen.services) if self.options.services else chosen.services
         self.report.stop()
         bound = self._assembled(resolved, used_resources(chosen.enabled), sections, model)
         project = self._project(model, bound)
@@ -186,7 +183,7 @@ class _Builder:
             files=self.found.files,
             model=bound,
             disabled={},
-            profiles=self.found.profiles,
+            profiles=tuple(profile for profile in self.found.profiles if profile),
             environment=self.environment,
             warnings=tuple(self.report.warnings),
             origin=origin_of(model),

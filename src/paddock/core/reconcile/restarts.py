@@ -12,7 +12,7 @@ import msgspec
 from paddock.core.dependencies import ended_for_good
 from paddock.core.draft import Draft
 from paddock.core.generations import memory_after, started_again
-from paddock.core.revisions import outdated
+from paddock.core.revisions import current, outdated
 from paddock.core.slots import retire, staying, waits
 from paddock.model.changes import Change, Put
 from paddock.model.objects import Host, HostState, Service, ServiceId, Unit, UnitState
@@ -26,7 +26,7 @@ def restarts(draft: Draft, service: Service) -> None:
     changes: list[Change] = []
     slots = draft.slots(ServiceId(service.id))
     for slot in sorted(slots):
-        unit = slots[slot][-1]
+        unit = current(draft, service, slots[slot])
         if staying(unit) and (not unit.live or (unit.state == UnitState.RUNNING and unit.containers)):
             changes += _after(draft, service, unit)
     draft.apply(changes)
