@@ -58,13 +58,7 @@ def attempts_exhausted(unit: Unit, policy: RestartPolicy) -> bool:
 def next_unit(draft: Draft, service: Service, slot: int, previous: Unit | None) -> Unit:
     """A unit that is not placed yet, after `previous` (the one that had the slot so far)."""
     spec = draft.spec(service)
-<<<<<<< HEAD
-    generation = previous.generation + 1 if previous is not None else service.used_generations + 1
-    while draft.snapshot.get(Unit, unit_id(ServiceId(service.id), slot, generation)) is not None:
-        generation += 1  # One that was never placed is taken away in this very draft: this is not it, changed.
-=======
     generation = next_generation(draft, service, slot)
->>>>>>> decide
     memory = Memory()
     if previous is not None and not outdated(draft, service, previous):
         memory = memory_after(previous, spec.restart)
@@ -91,8 +85,12 @@ def next_unit(draft: Draft, service: Service, slot: int, previous: Unit | None) 
 
 
 def next_generation(draft: Draft, service: Service, slot: int) -> int:
+    """Not that of a unit which was never placed and is taken away in this very draft: ids are not to change hands."""
     units = draft.slots(ServiceId(service.id)).get(slot)
-    return units[-1].generation + 1 if units else service.used_generations + 1
+    generation = units[-1].generation + 1 if units else service.used_generations + 1
+    while draft.snapshot.get(Unit, unit_id(ServiceId(service.id), slot, generation)) is not None:
+        generation += 1
+    return generation
 
 
 def started_again(draft: Draft, service: Service, previous: Unit, memory: Memory) -> Unit:
