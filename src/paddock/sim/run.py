@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import sys
 from collections import Counter
 from collections.abc import Callable
+from typing import Any
 
 import msgspec
 
@@ -13,6 +15,7 @@ from paddock.model.changes import Change, Put
 from paddock.model.objects import Environment, Host
 from paddock.model.snapshot import Snapshot
 from paddock.sim import loop
+from paddock.sim.disk import PowerCut
 from paddock.sim.engines_watch import EnginesWatch
 from paddock.sim.machine import Machine
 from paddock.sim.nemesis import Nemesis
@@ -52,14 +55,21 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
 
 def simulate(name: str, scenario: Scenario, seed: int, echo: Callable[[str], None] | None = None) -> Outcome:
     """Same arguments, same outcome. The garbage collector rests meanwhile: it would run whenever it likes."""
-    was = gc.isenabled()
+    was, unraisable = gc.isenabled(), sys.unraisablehook
     gc.disable()
+    sys.unraisablehook = _unless_dead(unraisable)
     try:
         return loop.run(_Run(name, scenario, seed, echo).main())
     finally:
         if was:
             gc.enable()
         gc.collect()
+        sys.unraisablehook = unraisable
+
+
+def _unless_dead(otherwise: Callable[[sys.UnraisableHookArgs], Any]) -> Callable[[sys.UnraisableHookArgs], Any]:
+    """A connection to a disk whose process is dead cannot be closed in order, and nobody is there to be told."""
+    return lambda told: None if isinstance(told.exc_value, PowerCut) else otherwise(told)
 
 
 class _Over(Exception):
