@@ -252,6 +252,8 @@ def _replaced(draft: Draft, service: Service, unit: Unit, *, start_first: bool) 
     ]
     if any(not outdated(draft, service, other) for other in earlier):
         return retire(unit, f"{reason} by the one before it, which is still there")
+    if earlier:
+        return retire(unit, f"{reason}; the one before it is still there meanwhile")
     if not start_first:
         return retire(unit, reason)
     return [Put(object=next_unit(draft, service, unit.slot, unit), reason=f"{reason}, the new one first")]
