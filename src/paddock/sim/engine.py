@@ -140,6 +140,8 @@ class SimulatedEngine:
                 self._stopped(container, 137)
             if container.state in ("exited", "restarting") and container.run:
                 self._restart_after_boot(container)
+            elif container.running:
+                self._watch_health(container)
 
     def power_off(self) -> None:
         self.go_down()
@@ -235,9 +237,12 @@ class SimulatedEngine:
         after_s, code = life_s(container.image, self.mood, self.chance)
         if after_s != FOREVER:
             loop.call_later(after_s, self._end, container, run, code)
+        self._watch_health(container)
+
+    def _watch_health(self, container: Container) -> None:
         if container.has_healthcheck:
             after_s, health = first_health(container.image, self.chance)
-            loop.call_later(after_s, self._health, container, run, health)
+            asyncio.get_running_loop().call_later(after_s, self._health, container, container.run, health)
 
     def _health(self, container: Container, run: int, health: str) -> None:
         if not container.running or container.run != run or self.state == "down":

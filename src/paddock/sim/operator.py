@@ -195,8 +195,15 @@ class Operator:
         view = self.server.snapshot()
         for id in sorted(view.table(Service)) if view is not None else ():
             service = view.table(Service)[id] if view is not None else None
+            if service is not None and service.rollout is not None and service.rollout.state == "rolled-back":
+                await self._wish_again(service.stack_name)
             if service is not None and service.rollout is not None and service.rollout.state == "paused":
                 await self._insist("resume", lambda now, id=id: self._resumed(now, id))  # type: ignore[misc]
+
+    async def _wish_again(self, name: str) -> None:
+        wish = self.wishes.get(name)
+        if wish is not None:
+            await self._insist("wish again", lambda now: self._applied(now, wish, remove_orphans=True))
 
     @staticmethod
     def _resumed(now: Snapshot, id: str) -> tuple[Change, ...]:

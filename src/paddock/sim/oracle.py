@@ -21,6 +21,8 @@ from paddock.model.objects import (
     Host,
     HostId,
     Revision,
+    Rollout,
+    Service,
     ServiceId,
     Unit,
     UnitDesired,
@@ -33,6 +35,9 @@ from paddock.model.snapshot import Snapshot
 from paddock.sim.stage import Stage
 from paddock.store.journaled import JournaledStore
 from paddock.wire.messages import Confirm, Report, decode_from_agent
+
+
+_REMARKABLE = {"paused": "paused", "rolled-back": "rolled back", "completed": "completed"}
 
 
 class Oracle:
@@ -132,6 +137,8 @@ class Oracle:
                 case Host():
                     self._check_host(before, thing)
                     hosts[HostId(thing.id)] = None
+                case Service(rollout=Rollout(state=state)) if state in _REMARKABLE:
+                    self.stage.probes.hit(f"a rollout {_REMARKABLE[state]}")
                 case Environment(breaker="open"):
                     self.stage.probes.hit("the breaker opened")
                 case _:

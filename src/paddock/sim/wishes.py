@@ -144,7 +144,9 @@ def changed(chance: random.Random, stack: StackSpec, version: int, *, bad: bool)
     name = chance.choice(sorted(stack.services))
     service = stack.services[name]
     kind = kind_of_image(service.container.image)
-    if bad:
+    if kind == "job":
+        program = "job"
+    elif bad:
         program = chance.choice(BAD)
     else:
         program = kind if kind not in BAD else "steady"
