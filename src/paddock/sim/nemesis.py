@@ -112,6 +112,8 @@ class Nemesis:
         if machine.powered:
             self.oracle.confirmed.pop(machine.id, None)
             machine.lose_ledger()
+            if self.chance.random() < 0.5:
+                self._cut_link(machine)
 
     def _kill_server(self) -> None:
         self.server.kill(power=self.chance.random() < 0.5)

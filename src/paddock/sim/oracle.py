@@ -7,6 +7,7 @@ has loaded must be that very view.
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from collections.abc import Iterable
 
 import msgspec
@@ -20,6 +21,7 @@ from paddock.model.objects import (
     Environment,
     Host,
     HostId,
+    HostState,
     Revision,
     Rollout,
     Service,
@@ -37,6 +39,10 @@ from paddock.store.journaled import JournaledStore
 from paddock.wire.messages import Confirm, Report, decode_from_agent
 
 
+TOGETHER_S = 30.0
+PACE_OVER_S = 10.0
+MOST_CRASHES = 12
+"""Backoff starts at half a second and doubles: not half as many fit, also when changes reset it a time or two."""
 _REMARKABLE = {"paused": "paused", "rolled-back": "rolled back", "completed": "completed"}
 
 
@@ -52,6 +58,8 @@ class Oracle:
         self.drained = False
         """A host was drained at some time, so units may overlap on their way off it."""
         self.commits = 0
+        self._made: dict[tuple[ServiceId, int], deque[float]] = {}
+        """slot -> when units were made in it after a crash, lately"""
         self._told: dict[HostId, dict[UnitId, list[UnitReport]]] = {}
         """host -> what was reported in its newest session"""
         self._following: asyncio.Task[None] | None = None
@@ -134,6 +142,8 @@ class Oracle:
                     if thing.host is not None:
                         hosts[thing.host] = None
                     self._check_report(before, change, thing)
+                    self._check_move(before, thing)
+                    self._check_pace(before, thing)
                 case Host():
                     self._check_host(before, thing)
                     hosts[HostId(thing.id)] = None
@@ -168,6 +178,31 @@ class Oracle:
             for said in told
         ):
             self.stage.wrong(f"unit {unit.id} changed ({change.reason}) as no report of this session says")
+
+    def _check_move(self, before: Snapshot, unit: Unit) -> None:
+        """When most hosts fall silent at once, no unit is given up for lost."""
+        was, host = before.get(Unit, unit.id), self.view.get(Host, unit.host or "")
+        if was is None or not was.live or unit.state != UnitState.ORPHANED or unit.desired >= UnitDesired.STOPPED:
+            return
+        if host is None or self.view.table(Environment)[unit.environment].breaker == "overridden":
+            return
+        hosts = [one for one in self.view.table(Host).values() if one.environment == unit.environment]
+        active = sum(1 for one in hosts if one.state is HostState.ACTIVE)
+        together = [one for one in hosts if one.state is HostState.LOST and abs(one.since_s - host.since_s) <= TOGETHER_S]
+        if len(together) >= 2 and len(together) > active:
+            self.stage.wrong(f"{unit.id} was given up although {len(together)} of {len(hosts)} hosts were lost at once")
+
+    def _check_pace(self, before: Snapshot, unit: Unit) -> None:
+        """A slot whose units crash is not filled again and again without a pause."""
+        if before.get(Unit, unit.id) is not None or unit.crashes == 0:
+            return
+        now = self.stage.now()
+        made = self._made.setdefault((unit.service, unit.slot), deque())
+        made.append(now)
+        while made[0] < now - PACE_OVER_S:
+            made.popleft()
+        if len(made) > MOST_CRASHES:
+            self.stage.wrong(f"{unit.id} is number {len(made)} of its slot in {PACE_OVER_S:.0f} s after crashes")
 
     def _check_slots(self, service: ServiceId) -> None:
         overlaps = self.drained or any(
