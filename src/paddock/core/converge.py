@@ -94,6 +94,8 @@ def _neighbours(draft: Draft, service: Service) -> list[str]:
     """Services whose own answer may change with this one's: those of the stack that name it, or are named by it."""
     between = links(draft, service.stack)
     naming = [id for id, _ in between.dependents.get(service.name, ())] + between.sharers.get(service.name, [])
+    if draft.get(Service, service.id) is None:
+        return naming
     spec = draft.spec(service)
     named = [one.service for one in spec.depends_on] + [one.service for one in spec.container.sharing]
     return [*naming, *(between.ids[name] for name in named if name in between.ids)]
