@@ -66,7 +66,9 @@ class Volumes:
             self._there.pop(volume.volume, None)
             if volume.volume in used:
                 continue
-            if volume.volume not in found or await self._removed(volume, found[volume.volume]):
+            # What an earlier volume of the name left behind was taken for it by the engine, and is it.
+            held = volume.volume in found or volume.engine_name in found.values()
+            if not held or await self._removed(volume, volume.engine_name):
                 gone.append(volume.volume)
         self._reports.put_removed(tuple(sorted(gone)))
         return len(gone) < len(going)
