@@ -79,6 +79,7 @@ class Terminal:
 class TestExec:
     def test_a_real_terminal(self, talk: Stack) -> None:
         terminal = Terminal(talk.lab, "exec", "-it", "talk-talk-1", "sh")
+        terminal.shows("# ")
         terminal.type("tty; echo first-$((40+2))\n")
         terminal.shows("/dev/pts/")
         terminal.shows("first-42")
@@ -100,7 +101,7 @@ class TestExec:
         lab = talk.lab
         done = lab.paddock("exec", "-T", "talk/talk", "sh", "-c", "echo out; echo err >&2; exit 3")
         assert (done.returncode, done.stdout, done.stderr) == (3, "out\n", "err\n")
-        assert lab.paddock("exec", "-T", "talk/talk", "nosuchcommand").returncode == 127
+        assert lab.paddock("exec", "-T", "talk/talk", "nosuchcommand").returncode in (126, 127)
         assert lab.paddock("exec", "-T", "talk/nobody", "true").returncode in (1, 2)
         many = "x" * 200_000
         assert lab.done("exec", "-iT", "talk/talk", "wc", "-c", stdin=many).strip() == "200000"
@@ -122,26 +123,17 @@ class TestLogs:
     def test_followed_through_a_replacement(self, talk: Stack) -> None:
         following = talk.lab.start("logs", "-f", "--tail", "1", "talk/talk")
         try:
-            assert following.stdout is not None
-            os.set_blocking(following.stdout.fileno(), False)
-            seen: list[str] = []
-
-            def says(text: str) -> bool:
-                assert following.stdout is not None
-                seen.append(following.stdout.read() or "")
-                return text in "".join(seen)
-
             before = talk.running()[1]
-            until(lambda: says(f"of {before.id[:12]}"), "it follows", 20)
+            until(lambda: following.says(f"of {before.id[:12]}"), "it follows", 20)
             talk.lab.docker(before.host, "rm", "-f", before.id)
             after = until(
                 lambda: [view for view in talk.running() if view.slot == before.slot and view.id != before.id],
                 "it is replaced", 20,
             )  # fmt: skip
-            until(lambda: says(f"line 2 of {after[0].id[:12]}"), "the new one is followed", 20)
+            until(lambda: following.says(f"line 2 of {after[0].id[:12]}"), "the new one is followed", 20)
         finally:
-            following.send_signal(signal.SIGINT)
-            assert following.wait(10) == 130
+            code = following.end(signal.SIGINT)
+        assert code == 130
 
 
 def test_events_are_resumed_without_gap_or_repetition(talk: Stack) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import signal
 import subprocess
@@ -13,7 +12,7 @@ from pathlib import Path
 import pytest
 
 import cluster_lab
-from cluster_lab import SLEEP, Lab, nothing_double, settled
+from cluster_lab import SLEEP, Going, Lab, nothing_double, settled
 from paddock.wire.join_token import JoinToken, decode_token, encode_token
 from waiting import until
 
@@ -74,25 +73,13 @@ def test_a_cloned_identity_is_refused(lab: Lab, tmp_path: Path) -> None:
         target = Path(f"/proc/{lab.pid('h2', 'agent')}/root/run/clone")
         shutil.copytree(source, target)
         own = [f"PYTHONPATH={lab.environment['PYTHONPATH']}", "HOME=/root"]
-        clone = subprocess.Popen(
-            [*lab.ground.entering("h2"), "env", *own, *lab.argv("agent", "run", "--data", "/run/clone")],
-            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
-        )  # fmt: skip
-        assert clone.stdout is not None
-        os.set_blocking(clone.stdout.fileno(), False)
-        said: list[str] = []
+        argv = [*lab.ground.entering("h2"), "env", *own, *lab.argv("agent", "run", "--data", "/run/clone")]
+        clone = Going(argv, lab.environment)
         try:
-
-            def refused() -> bool:
-                assert clone.stdout is not None
-                said.append(clone.stdout.read() or "")
-                return "h1" in "".join(said) and ("clone" in "".join(said) or "identity" in "".join(said))
-
-            until(refused, "the clone is told why it is refused", 30)
+            until(lambda: clone.says("identity") or clone.says("clone"), "it is told why it is refused", 30)
+            assert "h1" in clone.said, clone.said
         finally:
-            if clone.poll() is None:
-                os.kill(clone.pid, signal.SIGTERM)
-            clone.wait(10)
+            clone.end(signal.SIGTERM)
             shutil.rmtree(target)
         lab.all_active()
         until(lambda: settled(stack, "a", 3), "all is as it was", 20)

@@ -140,17 +140,18 @@ def net(session_lab: Lab, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
 def assert_no_networks(stack: Stack) -> None:
     """Networks go with the last container that needs them, on every host."""
     label = f"label=com.docker.compose.project={stack.name}"
-    for host in stack.lab.hosts:
-        until(
-            lambda host=host: not stack.lab.docker(host, "network", "ls", "-q", "--filter", label),
-            f"{host} has no network of {stack.name}",
-        )
-    if not stack.lab.ask(lambda client: client.networks()):
+    none_at_all = not stack.lab.ask(lambda client: client.networks())
+
+    def left() -> list[str]:
+        found = []
         for host in stack.lab.hosts:
-            until(
-                lambda host=host: "pdk" not in stack.lab.ground.exec(host, ["ip", "-br", "link"]).stdout,
-                f"{host} has no bridge or port of ours",
-            )
+            if stack.lab.docker(host, "network", "ls", "-q", "--filter", label):
+                found.append(f"{host} has a network")
+            if none_at_all and "pdk" in stack.lab.ground.exec(host, ["ip", "-br", "link"]).stdout:
+                found.append(f"{host} has a bridge or port of ours")
+        return found
+
+    until(lambda: not left(), f"nothing is left of {stack.name}'s networks")
 
 
 def test_every_kind_of_name_from_every_host(net: Stack) -> None:
