@@ -13,6 +13,7 @@ from paddock.core import commands
 from paddock.core.address_book import holds
 from paddock.core.converge import Scope, converge
 from paddock.core.draft import Draft
+from paddock.core.revisions import current
 from paddock.core.rolling import start_first_obstacle
 from paddock.core.schedule.ports import claims
 from paddock.core.stacks import apply_stack
@@ -256,7 +257,8 @@ def as_wished(cluster: Cluster, name: str) -> None:
     else:
         assert len(slots) == 4
     for slot in sorted(slots):
-        newest = [unit for unit in cluster.units(name) if unit.slot == slot][-1]
+        there = [unit for unit in cluster.units(name) if unit.slot == slot]
+        newest = current(Draft(cluster.snapshot, cluster.now_s), service, there)
         given_up = newest.state in (UnitState.COMPLETE, UnitState.FAILED, UnitState.REJECTED)
         waits = newest.state == UnitState.NEW or newest.desired == UnitDesired.READY
         assert newest.state == UnitState.RUNNING or given_up or (waits and newest.waiting is not None), newest

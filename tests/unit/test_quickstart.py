@@ -14,21 +14,6 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 TOOLS = "bash sh cut sed grep dirname basename readlink id uname df tail tr env".split()
-    "bash",
-    "sh",
-    "cut",
-    "sed",
-    "grep",
-    "dirname",
-    "basename",
-    "readlink",
-    "id",
-    "uname",
-    "df",
-    "tail",
-    "tr",
-    "env",
-)
 
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="NOT TRIED: only root becomes somebody else")
 

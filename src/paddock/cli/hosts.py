@@ -63,6 +63,7 @@ async def _hosts() -> Sequence[HostView]:
         return await client.hosts()
 
 
+_STEADY = ("active", "draining", "drained")
 HEADERS = ("NAME", "STATE", "ADDRESS", "ENGINE", "CPU", "MEMORY", "UNITS", "LABELS")
 
 
@@ -70,7 +71,7 @@ def rows(views: Sequence[HostView], now: float) -> list[tuple[str, ...]]:
     return [
         (
             view.name,
-            view.state if view.state == "active" else f"{view.state} {output.since(view.since_s, now)}".rstrip(),
+            view.state if view.state in _STEADY else f"{view.state} {output.since(view.since_s, now)}".rstrip(),
             view.facts.address,
             view.facts.engine_version,
             f"{view.reserved.cpu_milli / 1000:g}/{view.facts.cpus}",

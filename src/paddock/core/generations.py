@@ -55,15 +55,10 @@ def attempts_exhausted(unit: Unit, policy: RestartPolicy) -> bool:
     return memory_after(unit, policy).attempts > policy.max_attempts
 
 
-def _fresh(service: Service, previous: Unit | None) -> int:
-    """A generation that no unit of the slot ever had, those included that are deleted by now."""
-    return max(previous.generation if previous is not None else 0, service.used_generations) + 1
-
-
 def next_unit(draft: Draft, service: Service, slot: int, previous: Unit | None) -> Unit:
-    """A unit that is not placed yet, after `previous` (the newest in the slot so far)."""
+    """A unit that is not placed yet, after `previous` (the one that had the slot so far)."""
     spec = draft.spec(service)
-    generation = _fresh(service, previous)
+    generation = next_generation(draft, service, slot)
     memory = Memory()
     if previous is not None and not outdated(draft, service, previous):
         memory = memory_after(previous, spec.restart)
@@ -89,17 +84,23 @@ def next_unit(draft: Draft, service: Service, slot: int, previous: Unit | None) 
     )
 
 
+def next_generation(draft: Draft, service: Service, slot: int) -> int:
+    units = draft.slots(ServiceId(service.id)).get(slot)
+    return units[-1].generation + 1 if units else service.used_generations + 1
+
+
 def started_again(draft: Draft, service: Service, previous: Unit, memory: Memory) -> Unit:
     """The next unit of the slot, made of the containers of `previous`, which stay where they are."""
+    generation = next_generation(draft, service, previous.slot)
     return Unit(
-        id=unit_id(ServiceId(service.id), previous.slot, _fresh(service, previous)),
+        id=unit_id(ServiceId(service.id), previous.slot, generation),
         environment=service.environment,
         stack=service.stack,
         service=ServiceId(service.id),
         stack_name=service.stack_name,
         service_name=service.name,
         slot=previous.slot,
-        generation=_fresh(service, previous),
+        generation=generation,
         revision=service.revision,
         name=previous.name,
         host=previous.host,

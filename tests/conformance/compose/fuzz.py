@@ -20,6 +20,7 @@ sys.path[:0] = [str(Path(__file__).parents[2]), str(Path(__file__).parents[3] / 
 
 from conformance.compose.case_runner import Case, ours, theirs  # noqa: E402
 from conformance.compose.grammar import project  # noqa: E402
+from conformance.compose.layouts import layout_project  # noqa: E402
 from conformance.compose.texts import text_project  # noqa: E402
 from paddock.model.errors import Invalid  # noqa: E402
 
@@ -47,7 +48,7 @@ def _difference(case: Case, accepted: bool, expected: str) -> str:
 
 
 def write(folder: Path, chance: random.Random) -> Case:
-    made = project(chance) if chance.random() < 0.5 else text_project(chance)
+    made = chance.choice((project, text_project, layout_project))(chance)
     for name, text in made.files.items():
         path = folder / name
         path.parent.mkdir(parents=True, exist_ok=True)

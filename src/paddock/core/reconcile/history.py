@@ -44,12 +44,12 @@ def _delete(units: list[Unit]) -> list[Change]:
 
 
 def _over(draft: Draft, units: list[Unit]) -> bool:
-    """Nothing of these units can turn up again: gone, and their hosts have been heard of since, or are no more."""
+    """Nothing of these units can turn up again: gone, and the hosts of those given up are back, or are no more."""
     for unit in units:
         if unit.state == UnitState.REMOVED:
             continue
         host = draft.get(Host, unit.host) if unit.host is not None else None
-        back = host is None or (host.state is HostState.ACTIVE and host.since_s > unit.state_since_s)
+        back = host is None or host.state is HostState.ACTIVE
         if unit.state != UnitState.ORPHANED or not back:
             return False
     return True
