@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-TOOLS = "bash sh cut sed grep dirname basename readlink id uname df tail tr env".split()
+TOOLS = "bash sh cut sed grep dirname basename readlink id uname df tail tr env".split()  # noqa: SIM905
 
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="NOT TRIED: only root becomes somebody else")
 
