@@ -1,7 +1,7 @@
 """Does the simulator find bugs? Plants one at a time and runs seeds until it is found.
 
-    python tests/sim/planted.py          all of them, as a table; exit 1 when one survives
-    python tests/sim/planted.py NAME     one of them
+python tests/sim/planted.py          all of them, as a table; exit 1 when one survives
+python tests/sim/planted.py NAME     one of them
 """
 
 from __future__ import annotations
@@ -96,7 +96,11 @@ def _stale_reports() -> Sequence[Any]:
         return whole(snapshot, told, world)
 
     whole, committed = reports.reported_changes, reports.Reports._commit
-    return [patch.object(reports.Reports, "_commit", commit), patch.object(reports.Reports, "take", take), patch.object(reports, "reported_changes", accepted)]
+    return [
+        patch.object(reports.Reports, "_commit", commit),
+        patch.object(reports.Reports, "take", take),
+        patch.object(reports, "reported_changes", accepted),
+    ]
 
 
 PLANTED = {

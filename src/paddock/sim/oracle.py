@@ -188,7 +188,9 @@ class Oracle:
             return
         hosts = [one for one in self.view.table(Host).values() if one.environment == unit.environment]
         active = sum(1 for one in hosts if one.state is HostState.ACTIVE)
-        together = [one for one in hosts if one.state is HostState.LOST and abs(one.since_s - host.since_s) <= TOGETHER_S]
+        together = [
+            one for one in hosts if one.state is HostState.LOST and abs(one.since_s - host.since_s) <= TOGETHER_S
+        ]
         if len(together) >= 2 and len(together) > active:
             self.stage.wrong(f"{unit.id} was given up although {len(together)} of {len(hosts)} hosts were lost at once")
 
