@@ -1,7 +1,7 @@
 """Does the simulator find bugs? Plants one at a time and runs seeds until it is found.
 
-    python tests/sim/planted.py          all of them, as a table; exit 1 when one survives
-    python tests/sim/planted.py NAME     one of them
+python tests/sim/planted.py          all of them, as a table; exit 1 when one survives
+python tests/sim/planted.py NAME     one of them
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from paddock.core import generations
 from paddock.core.reconcile import hosts
 from paddock.core.schedule import filters, place
 from paddock.model.changes import Change, Commit
-from paddock.model.objects import Unit
+from paddock.model.objects import Host, Unit
 from paddock.model.reports import UnitReport
 from paddock.server import reports
 from paddock.sim.run import simulate
@@ -91,12 +91,16 @@ def _stale_reports() -> Sequence[Any]:
     def accepted(snapshot: Any, batch: Any, world: Any) -> tuple[Change, ...]:
         told = []
         for session, report in batch:
-            host = snapshot.get(reports.Host, session.peer.host)
+            host = snapshot.get(Host, session.peer.host)
             told.append((session, msgspec.structs.replace(report, session=host.session if host else 0)))
         return whole(snapshot, told, world)
 
     whole, committed = reports.reported_changes, reports.Reports._commit
-    return [patch.object(reports.Reports, "_commit", commit), patch.object(reports.Reports, "take", take), patch.object(reports, "reported_changes", accepted)]
+    return [
+        patch.object(reports.Reports, "_commit", commit),
+        patch.object(reports.Reports, "take", take),
+        patch.object(reports, "reported_changes", accepted),
+    ]
 
 
 PLANTED = {
