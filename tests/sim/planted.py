@@ -7,6 +7,7 @@ python tests/sim/planted.py NAME     one of them
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import sys
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -85,7 +86,9 @@ def _stale_reports() -> Sequence[Any]:
         await self._queue.put((session, report))
 
     async def commit(self: reports.Reports, batch: Any) -> None:
-        await asyncio.sleep(1.0)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(1.0):
+                await asyncio.Event().wait()
         await committed(self, batch)
 
     def accepted(snapshot: Any, batch: Any, world: Any) -> tuple[Change, ...]:

@@ -40,8 +40,8 @@ from paddock.wire.messages import Confirm, Report, decode_from_agent
 
 TOGETHER_S = 30.0
 PACE_OVER_S = 60.0
-MOST_CRASHES = 20
-"""Backoff starts at half a second and doubles: not half as many fit, also when changes reset it a time or two."""
+MOST_CRASHES = 14
+"""Backoff starts at half a second and doubles: eight fit, and a few more when a change begins it anew."""
 _REMARKABLE = {"paused": "paused", "rolled-back": "rolled back", "completed": "completed"}
 
 
