@@ -289,8 +289,7 @@ class Keeper:
             if container.role == step.role:
                 await self._parts.networks.ensure(container)
                 self._parts.files.place(container, self._file)
-                if container.endpoints:
-                    await self._parts.networks.settle()
+                await self._parts.networks.settle(container)
         if step.local_restart:
             progress = self._ledger.progress_of(assignment.unit)
             self._record(assignment.unit, replace(progress, local_restarts=progress.local_restarts + 1))

@@ -159,8 +159,8 @@ class Session:
         while await self._woken(self._reports.wake):
             taken = self._reports.take()
             if taken is not None:
-                number, units = taken
-                await self._say(Report(session=self.number, number=number, units=units))
+                number, units, volumes = taken
+                await self._say(Report(session=self.number, number=number, units=units, volumes=volumes))
 
     async def _beat(self) -> None:
         """A heartbeat whenever nothing else was said for so long. At the end it closes, for the receiver's sake."""

@@ -6,7 +6,7 @@ and the DNS server are added by the agent, which alone knows where these are on 
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 from paddock.core.attachments import attachments
 from paddock.core.schedule.ports import containers_of
@@ -14,7 +14,7 @@ from paddock.core.subnets import mac_of
 from paddock.model.assignment import ContainerAssignment, Endpoint, FilePlacement, UnitAssignment
 from paddock.model.objects import Environment, Revision, Service, ServiceId, Unit, UnitDesired, UnitId, Volume
 from paddock.model.snapshot import Snapshot
-from paddock.model.specs import ContainerSpec, Sharing
+from paddock.model.specs import ContainerSpec, ServiceSpec, Sharing
 
 
 def unit_assignment(snapshot: Snapshot, unit: Unit, revision: Revision) -> UnitAssignment:
@@ -25,7 +25,15 @@ def unit_assignment(snapshot: Snapshot, unit: Unit, revision: Revision) -> UnitA
         containers=tuple(containers),
         reuses=unit.reuses,
         engine_restarts=revision.spec.restart.engine,
+        restart=local_restart(revision.spec),
     )
+
+
+def local_restart(spec: ServiceSpec) -> Literal["none", "on-failure", "any"]:
+    """What an agent without its server does about an exit. A job that ended well is done, whatever its policy says."""
+    if spec.mode.endswith("-job") and spec.restart.condition == "any":
+        return "on-failure"
+    return spec.restart.condition
 
 
 def _container(snapshot: Snapshot, unit: Unit, revision: Revision, role: str) -> ContainerAssignment:

@@ -85,9 +85,10 @@ def next_unit(draft: Draft, service: Service, slot: int, previous: Unit | None) 
 
 
 def next_generation(draft: Draft, service: Service, slot: int) -> int:
-    """Not that of a unit which was never placed and is taken away in this very draft: ids are not to change hands."""
+    """One that no unit of the slot ever had: neither one that is deleted by now, nor one that was never placed and is
+    taken away in this very draft."""
     units = draft.slots(ServiceId(service.id)).get(slot)
-    generation = units[-1].generation + 1 if units else service.used_generations + 1
+    generation = max(units[-1].generation if units else 0, service.used_generations) + 1
     while draft.snapshot.get(Unit, unit_id(ServiceId(service.id), slot, generation)) is not None:
         generation += 1
     return generation

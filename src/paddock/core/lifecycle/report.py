@@ -18,8 +18,24 @@ def report_of(assignment: UnitAssignment, seen: ObservedUnit, progress: Progress
         unit=assignment.unit,
         state=progress.state,
         healthy=progress.state == UnitState.RUNNING and all(map(_well, there.values())),
-        containers=tuple(_status(role, container) for role, container in there.items()),
+        containers=(
+            *(_status(role, container) for role, container in there.items()),
+            *_removed(assignment, there, progress),
+        ),
         message=_message(assignment, seen, progress),
+    )
+
+
+def _removed(
+    assignment: UnitAssignment, there: dict[str, ObservedContainer], progress: Progress
+) -> tuple[ContainerStatus, ...]:
+    """Those that somebody else removed: they cannot be started again."""
+    if progress.state != UnitState.FAILED or progress.given_up or assignment.desired >= UnitDesired.STOPPED:
+        return ()
+    return tuple(
+        ContainerStatus(role=container.role, id=progress.owned[container.role].id, name=container.name, state="removed")
+        for container in assignment.containers
+        if container.role in progress.owned and container.role not in there
     )
 
 

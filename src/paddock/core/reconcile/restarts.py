@@ -60,7 +60,8 @@ def _again(draft: Draft, service: Service, unit: Unit) -> list[Change]:
     memory = memory_after(unit, draft.spec(service).restart)
     why = f"{unit.name} ended ({unit.message or unit.state.name.lower()})"
     usable = host is not None and host.state is HostState.ACTIVE and host.availability == "active"
-    if not usable or memory.crashes > SAME_CONTAINERS_AT_MOST or unit.finished_at_s == 0.0:
+    removed = any(container.state == "removed" for container in unit.containers)
+    if not usable or removed or memory.crashes > SAME_CONTAINERS_AT_MOST or unit.finished_at_s == 0.0:
         return retire(unit, f"{why}: new containers follow")
     again = started_again(draft, service, unit, memory)
     over = msgspec.structs.replace(unit, state=UnitState.REMOVED, ended=unit.state, waiting=None)
