@@ -7,6 +7,7 @@ python tests/sim/planted.py NAME     one of them
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import sys
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -20,7 +21,7 @@ from paddock.core import generations
 from paddock.core.reconcile import hosts
 from paddock.core.schedule import filters, place
 from paddock.model.changes import Change, Commit
-from paddock.model.objects import Unit
+from paddock.model.objects import Host, Unit
 from paddock.model.reports import UnitReport
 from paddock.server import reports
 from paddock.sim.run import simulate
@@ -85,13 +86,15 @@ def _stale_reports() -> Sequence[Any]:
         await self._queue.put((session, report))
 
     async def commit(self: reports.Reports, batch: Any) -> None:
-        await asyncio.sleep(1.0)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(1.0):
+                await asyncio.Event().wait()
         await committed(self, batch)
 
     def accepted(snapshot: Any, batch: Any, world: Any) -> tuple[Change, ...]:
         told = []
         for session, report in batch:
-            host = snapshot.get(reports.Host, session.peer.host)
+            host = snapshot.get(Host, session.peer.host)
             told.append((session, msgspec.structs.replace(report, session=host.session if host else 0)))
         return whole(snapshot, told, world)
 

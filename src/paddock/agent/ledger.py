@@ -132,7 +132,7 @@ class Ledger:
         if disk.vfs:
             # Shared memory is more than other disks than the machine's can do, and one agent has the ledger anyway.
             self._database.execute("PRAGMA locking_mode = EXCLUSIVE")
-        # The file is first written with a rollback journal, whose removal the disk may forget: it would undo everything.
+        # It is first written with a rollback journal, whose removal the disk may forget: that would undo everything.
         self._database.execute("PRAGMA synchronous = EXTRA")
         self._database.execute("PRAGMA journal_mode = WAL")
         self._database.execute("PRAGMA synchronous = NORMAL")

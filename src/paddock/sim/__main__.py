@@ -5,10 +5,10 @@ from __future__ import annotations
 import argparse
 import sys
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from paddock.sim.run import Outcome, simulate
-from paddock.sim.scenario import DEFAULT, load, names
+from paddock.sim.scenario import DEFAULT, Scenario, load, names
 from paddock.world.world import machine_world
 
 END_OF_TRACE = 60
@@ -33,7 +33,8 @@ def main(arguments: list[str] | None = None) -> int:
             print(_failure(outcome), flush=True)
             if asked.stop:
                 break
-    return _summary(count, failed, probes, scenarios_missing(probes))
+    missing = [words for name in chosen for words in not_reached(name, scenarios[name], probes[name])]
+    return _summary(count, failed, probes, missing)
 
 
 def _parse(arguments: list[str] | None) -> argparse.Namespace:
@@ -84,14 +85,9 @@ def _failure(outcome: Outcome) -> str:
     return f"{lines}\n{wrongs}\n  again: {outcome.command}"
 
 
-def scenarios_missing(probes: dict[str, Counter[str]]) -> list[str]:
+def not_reached(name: str, scenario: Scenario, hits: Mapping[str, int]) -> list[str]:
     """Rare states that a set of runs should have reached and did not."""
-    return [
-        f"{name} never reached: {probe}"
-        for name, hits in sorted(probes.items())
-        for probe in load(name).probes
-        if not hits[probe]
-    ]
+    return [f"{name} never reached: {probe}" for probe in scenario.probes if not hits.get(probe)]
 
 
 def _summary(count: int, failed: list[Outcome], probes: dict[str, Counter[str]], missing: list[str]) -> int:

@@ -85,6 +85,8 @@ class SimulatedEngine:
         task = group.create_task(self._serve(work, answer))
         self._requests[task] = answer
         task.add_done_callback(lambda done: self._requests.pop(done, None))
+        task.add_done_callback(lambda done: work.close())
+        task.add_done_callback(lambda done: None if answer.done() else answer.set_exception(Transient("went away")))
         return answer
 
     async def _serve(self, work: Coroutine[Any, Any, T], answer: asyncio.Future[T]) -> None:

@@ -22,7 +22,7 @@ from paddock.sim.disk import SimulatedDisk
 from paddock.sim.engine import SimulatedEngine
 from paddock.sim.engine_client import CPUS, MEMORY_BYTES, EngineClient
 from paddock.sim.link import SimulatedChannel, Weather
-from paddock.sim.stage import Stage, described
+from paddock.sim.stage import Stage, described, failure_of
 from paddock.sim.world import SimulatedClock
 from paddock.world.world import World
 
@@ -178,18 +178,18 @@ class Machine:
             self.stage.wrong(f"the agent of {self.name} has not ended {ENDS_WITHIN_S:.0f} s after it was told to")
 
     async def _live(self, process: _Process) -> None:
-        stage = self.stage
-        try:
-            world = stage.world(f"{self.name}/{self._lives}", self.clock, lambda: process.alive)
-            ledger = Ledger(LEDGER, _KeyInMemory(world), self.disk)
-            process.ledger = ledger
-            self.on_ledger(self, ledger)
-            process.agent = Agent(self.id, self._surroundings(process, world, ledger))
-            await process.agent.run()
-        except Exception as error:
-            # The simulator's boundary: an agent that ends by itself is a finding, unless its disk was taken away.
-            if process.alive:
-                self._ended(process, error)
+        """An agent that ends by itself is a finding, unless its disk was taken away."""
+        error = await failure_of(self._run_agent(process))
+        if error is not None and process.alive:
+            self._ended(process, error)
+
+    async def _run_agent(self, process: _Process) -> None:
+        world = self.stage.world(f"{self.name}/{self._lives}", self.clock, lambda: process.alive)
+        ledger = Ledger(LEDGER, _KeyInMemory(world), self.disk)
+        process.ledger = ledger
+        self.on_ledger(self, ledger)
+        process.agent = Agent(self.id, self._surroundings(process, world, ledger))
+        await process.agent.run()
 
     def _ended(self, process: _Process, error: Exception) -> None:
         self._process = None

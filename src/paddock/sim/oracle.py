@@ -38,11 +38,10 @@ from paddock.sim.stage import Stage
 from paddock.store.journaled import JournaledStore
 from paddock.wire.messages import Confirm, Report, decode_from_agent
 
-
 TOGETHER_S = 30.0
-PACE_OVER_S = 10.0
-MOST_CRASHES = 12
-"""Backoff starts at half a second and doubles: not half as many fit, also when changes reset it a time or two."""
+PACE_OVER_S = 60.0
+MOST_CRASHES = 14
+"""Backoff starts at half a second and doubles: eight fit, and a few more when a change begins it anew."""
 _REMARKABLE = {"paused": "paused", "rolled-back": "rolled back", "completed": "completed"}
 
 
@@ -187,11 +186,11 @@ class Oracle:
         if host is None or self.view.table(Environment)[unit.environment].breaker == "overridden":
             return
         hosts = [one for one in self.view.table(Host).values() if one.environment == unit.environment]
-        active = sum(1 for one in hosts if one.state is HostState.ACTIVE)
+        others = sum(1 for one in hosts if one.state is not HostState.LOST)
         together = [
             one for one in hosts if one.state is HostState.LOST and abs(one.since_s - host.since_s) <= TOGETHER_S
         ]
-        if len(together) >= 2 and len(together) > active:
+        if len(together) >= 2 and len(together) > others:
             self.stage.wrong(f"{unit.id} was given up although {len(together)} of {len(hosts)} hosts were lost at once")
 
     def _check_pace(self, before: Snapshot, unit: Unit) -> None:

@@ -9,7 +9,7 @@ from msgspec.structs import replace
 from paddock.core.assignment import assignments
 from paddock.core.reconcile.services import serves
 from paddock.core.schedule.ports import containers_of
-from paddock.model.assignment import FileAssignment, NameAssignment, PeerAssignment
+from paddock.model.assignment import Assignment, FileAssignment, NameAssignment, PeerAssignment
 from paddock.model.objects import Host, HostState, Revision, Service, ServiceId, Stack, Unit, UnitState
 from paddock.model.snapshot import Snapshot
 from paddock.model.specs import ServiceSpec, StackSpec
@@ -42,7 +42,8 @@ def _wished(view: Snapshot, wishes: dict[str, StackSpec]) -> Iterator[str]:
         services = {service.name: service for service in view.services_of_stack(stacks[name].id)}  # type: ignore[arg-type]
         for service_name in sorted(services.keys() | wishes[name].services.keys()):
             if service_name not in services or service_name not in wishes[name].services:
-                yield f"service {name}/{service_name} should {'' if service_name in wishes[name].services else 'not '}be"
+                there = "still there" if service_name in services else "wished for"
+                yield f"service {name}/{service_name} is {there}"
             elif _spec(view, services[service_name]) != wishes[name].services[service_name]:
                 yield f"service {name}/{service_name} is not what was wished for last"
 
@@ -83,7 +84,8 @@ def _unit(spec: ServiceSpec, unit: Unit, machine: Machine, claimed: dict[str, st
     done = spec.container.image.startswith("app/job")
     if unit.state != (UnitState.COMPLETE if done else UnitState.RUNNING) or (not done and not unit.ready):
         why = unit.waiting.reason if unit.waiting is not None else unit.message
-        yield f"{unit.id} is {unit.state.name}/{unit.desired.name}{' ready' if unit.ready else ''} on {machine.name}: {why}"
+        state = f"{unit.state.name}/{unit.desired.name}{' ready' if unit.ready else ''}"
+        yield f"{unit.id} is {state} on {machine.name}: {why}"
         return
     statuses = {status.role: status for status in unit.containers}
     for role, asked in containers_of(spec):
@@ -131,7 +133,7 @@ def _host(view: Snapshot, machine: Machine) -> Iterator[str]:
     yield from _kernel(machine, wanted)
 
 
-def _kernel(machine: Machine, wanted: dict[str, object]) -> Iterator[str]:
+def _kernel(machine: Machine, wanted: Assignment) -> Iterator[str]:
     there = {network.network for network in machine.kernel.networks}
     networks = {key.partition("/")[2] for key in wanted if key.startswith("network/")}
     if there != networks or {network.wanted.network for network in machine.engine.networks.values()} != networks:

@@ -15,7 +15,7 @@ from paddock.server.session import Peer
 from paddock.sim.disk import SimulatedDisk
 from paddock.sim.link import SimulatedChannel, connect
 from paddock.sim.machine import Machine
-from paddock.sim.stage import Stage, described
+from paddock.sim.stage import Stage, described, failure_of
 from paddock.sim.world import SimulatedClock
 from paddock.store.journaled import JournaledStore
 from paddock.store.sqlite import SqliteOptions, open_sqlite
@@ -79,20 +79,20 @@ class SimulatedServer:
         self.stage.trace.note("server", "starts", life=self.lives)
 
     async def _live(self, process: _Process) -> None:
+        """A server that ends by itself is a finding, unless its disk was taken away."""
+        error = await failure_of(self._run_plane(process))
+        if error is not None and process.alive:
+            self.stage.wrong(f"the server ended: {described(error)}")
+
+    async def _run_plane(self, process: _Process) -> None:
         world = self.stage.world(f"server/{self.lives}", self.clock, lambda: process.alive)
-        try:
-            options = SqliteOptions(writer="inline", disk=self.disk, debug=True)
-            store = await open_sqlite(DATABASE, world, options)
-            self.on_open(store)
-            plane = ControlPlane(world, store, Sealer(bytes(32), world))
-            await plane.first_start(POOLS)
-            process.plane = plane
-            self.changed.set()
-            await plane.run()
-        except Exception as error:
-            # The simulator's boundary: a server that ends by itself is a finding, unless its disk was taken away.
-            if process.alive:
-                self.stage.wrong(f"the server ended: {described(error)}")
+        store = await open_sqlite(DATABASE, world, SqliteOptions(writer="inline", disk=self.disk, debug=True))
+        self.on_open(store)
+        plane = ControlPlane(world, store, Sealer(bytes(32), world))
+        await plane.first_start(POOLS)
+        process.plane = plane
+        self.changed.set()
+        await plane.run()
 
     def kill(self, *, power: bool) -> None:
         """`power`: what was never synced may be lost as well."""
@@ -109,7 +109,8 @@ class SimulatedServer:
             self.disk.restart()
         else:
             self.disk.abandon()
-        self.stage.probes.hit("server killed with its power" if power else "server killed")
+        if not self.stage.finished:
+            self.stage.probes.hit("server killed with its power" if power else "server killed")
         self.stage.trace.note("server", "is dead", power=power)
         self.changed.set()
 
@@ -146,23 +147,21 @@ class SimulatedServer:
         task = self.stage.group.create_task(self._answered(process, work, answer))
         process.calls[task] = None
         task.add_done_callback(lambda done: process.calls.pop(done, None))
+        task.add_done_callback(lambda done: work.close())
+        task.add_done_callback(lambda done: _settle(answer, None, Transient("the server died before it began")))
         return await answer
 
     async def _answered(self, process: _Process, work: Coroutine[Any, Any, T], answer: asyncio.Future[T]) -> None:
-        died = Transient("the server died before it answered")
-        try:
+        async def answering() -> None:
             result = await work
-        except PaddockError as error:
-            _settle(answer, None, error if process.alive else died)
-        except asyncio.CancelledError:
-            _settle(answer, None, died)
-            raise
-        except Exception as error:
-            # The simulator's boundary: a request that makes the server stumble is a finding.
-            self.stage.wrong(f"a request failed: {described(error)}")
-            _settle(answer, None, died)
-        else:
             _settle(answer, result, None if process.alive else died)
+
+        died = Transient("the server died before it answered")
+        error = await failure_of(answering())
+        if error is not None and not isinstance(error, PaddockError):
+            self.stage.wrong(f"a request failed: {described(error)}")
+        if error is not None:
+            _settle(answer, None, error if process.alive and isinstance(error, PaddockError) else died)
 
     # Agents
 
@@ -185,12 +184,9 @@ class SimulatedServer:
         plane = process.plane
         if plane is None:
             return
-        try:
-            await plane.sessions.serve(channel, peer)
-        except Exception as error:
-            # The simulator's boundary, as above.
-            if process.alive:
-                self.stage.wrong(f"a session of {peer.host} ended: {described(error)}")
+        error = await failure_of(plane.sessions.serve(channel, peer))
+        if error is not None and process.alive:
+            self.stage.wrong(f"a session of {peer.host} ended: {described(error)}")
 
 
 def _settle(answer: asyncio.Future[T], result: T | None, error: Exception | None) -> None:

@@ -52,14 +52,23 @@ class Stage:
 
     def spawn(self, work: Coroutine[Any, Any, None], name: str) -> asyncio.Task[None]:
         """A task of the run. What it raises fails the run, and only that."""
-        return self.group.create_task(self._guarded(work, name), name=name)
+        task = self.group.create_task(self._guarded(work, name), name=name)
+        task.add_done_callback(lambda done: work.close())  # It may be cancelled before it began.
+        return task
 
     async def _guarded(self, work: Coroutine[Any, Any, None], name: str) -> None:
-        try:
-            await work
-        except Exception as error:
-            # The simulator's boundary: a crash of anything is a finding, to be told with the seed.
+        error = await failure_of(work)
+        if error is not None:
             self.wrong(f"{name} crashed: {described(error)}")
+
+
+async def failure_of(work: Coroutine[Any, Any, None]) -> Exception | None:
+    """What it raised. The simulator's boundary: whatever a process dies of is a finding, to be told with the seed."""
+    try:
+        await work
+    except Exception as error:  # noqa: BLE001
+        return error
+    return None
 
 
 def described(error: BaseException) -> str:

@@ -100,9 +100,8 @@ def _off_drained(draft: Draft, service: Service, unit: Unit, host: Host) -> None
         return
     why = _held_back(draft, service, unit)
     details: tuple[str, ...] = ()
-    alone = not any(
-        other.live and staying(other) and other is not unit for other in draft.slots(unit.service)[unit.slot]
-    )
+    others = [other for other in draft.slots(unit.service)[unit.slot] if other is not unit]
+    alone = not any(other.live and staying(other) for other in others)
     if not why and alone and start_first_possible(draft, service):
         writes = draft.writes
         successor = next_unit(draft, service, unit.slot, unit)
