@@ -18,6 +18,8 @@ from paddock.playground import images
 IMAGE = "busybox:latest"
 IMAGE_CACHE = Path("/var/cache/paddock/images")
 TIMEOUT_S = 300.0
+SWITCHES = ("PYTHONDONTWRITEBYTECODE", "PYTHONPROFILEIMPORTTIME", "PYTHONDEVMODE")
+"""What users do not have set and what makes every start of Python slower."""
 PADDOCK = [sys.executable, "-m", "paddock.main"]
 
 
@@ -26,7 +28,7 @@ class Ground:
 
     def __init__(self, root: Path, config: Path) -> None:
         self.root = root
-        self._variables = {name: value for name, value in os.environ.items() if not name.startswith("PADDOCK_")}
+        self._variables = {name: value for name, value in os.environ.items() if name not in SWITCHES and not name.startswith("PADDOCK_")}
         self._variables |= {"PADDOCK_CONFIG": str(config)}
         self.hosts: Mapping[str, str] = {}
 
