@@ -197,8 +197,8 @@ services:
             assert "disk" in lab.done("explain", "places-only-1") or "h2" in lab.done("explain", "places-only-1")
     finally:
         for host in labels:
-            lab.done("hosts", "label", host, "zone=")
-        lab.done("hosts", "label", "h2", "disk=")
+            lab.done("hosts", "label", host, "zone-")
+        lab.done("hosts", "label", "h2", "disk-")
 
 
 def test_a_stack_larger_than_the_cluster_waits_and_says_why(lab: Lab, tmp_path: Path) -> None:
@@ -258,8 +258,11 @@ def test_rolling_updates(lab: Lab, tmp_path: Path, order: str, least: int, most:
         done = stack.up()
         assert done.returncode == 1, done.stderr
         until(lambda: settled(stack, "web", 3), "it is rolled back", 60)
-        versions = [lab.inside(view, "printenv", "VERSION").strip() for view in stack.running()]
-        assert versions == ["2", "2", "2"]
+
+        def versions() -> list[str]:
+            return [lab.inside(view, "printenv", "VERSION", check=False).strip() for view in stack.running()]
+
+        until(lambda: versions() == ["2", "2", "2"], "all are of the revision before", 20)
         assert len(good & {view.id for view in stack.running()}) >= 2, "those that were not touched stay"
         assert "roll" in lab.done("explain", "rolling/web")
 
@@ -298,7 +301,7 @@ def test_commands_on_a_stack(lab: Lab, tmp_path: Path) -> None:
         stack.write(f"services:\n  a:{SLEEP}")
         done = stack.up()
         assert done.returncode == 0
-        assert "b" in done.stderr, "orphans are told"
+        assert "b stays" in done.stderr, "orphans are told"
         assert stack.running("b")
         stack.runs("--remove-orphans")
         until(lambda: {view.service for view in stack.running()} == {"a"}, "orphans are gone", 20)
@@ -372,7 +375,7 @@ def test_every_key_reaches_the_engine(lab: Lab, tmp_path: Path) -> None:
         }  # fmt: skip
         assert {key: config.get(key) for key in expected_config} == expected_config
         expected_host = {
-            "CapAdd": ["CAP_NET_ADMIN"], "CapDrop": ["CAP_MKNOD"], "DnsSearch": ["example.test"],
+            "CapAdd": ["NET_ADMIN"], "CapDrop": ["MKNOD"], "DnsSearch": ["example.test"],
             "DnsOptions": ["ndots:2"], "GroupAdd": ["1234"], "Init": True, "IpcMode": "private",
             "Memory": 64 << 20, "MemorySwappiness": 10, "MemorySwap": 96 << 20, "NanoCpus": 500_000_000,
             "CpuShares": 512, "CpusetCpus": "0", "PidsLimit": 77, "OomScoreAdj": 300, "ShmSize": 8 << 20,

@@ -42,7 +42,7 @@ def test_tokens(lab: Lab, elsewhere: str) -> None:
         assert again.returncode == 1
         assert "already used, by host guest" in again.stderr
         twice = joins(lab, "h1", token, elsewhere, "guest")
-        assert twice.returncode == 1
+        assert twice.returncode == 2
         assert "already joined" in twice.stderr
     finally:
         lab.done("hosts", "remove", "guest")
@@ -123,7 +123,7 @@ def test_a_removed_host_is_told_and_its_containers_go_elsewhere(lab: Lab, tmp_pa
     with cluster_lab.stack(lab, "removed", tmp_path, text) as stack:
         stack.runs()
         done = lab.paddock("hosts", "remove", "h3")
-        assert done.returncode == 1, "a host that lives and has containers is not removed by mistake"
+        assert done.returncode == 2, "a host that lives and has containers is not removed by mistake"
         assert "h3" in done.stderr
         try:
             lab.done("hosts", "remove", "--force", "h3")

@@ -50,7 +50,7 @@ class Reports:
             self.wake.set()
 
     def take(self) -> tuple[int, tuple[UnitReport, ...], tuple[VolumeId, ...]] | None:
-        """The next report's number, units and volumes; None when there is nothing to say, or too much is unconfirmed."""
+        """The next report's number, units and volumes; None when nothing is to be said or too much is unconfirmed."""
         if len(self._unconfirmed) >= MOST_UNCONFIRMED:
             self.wake.clear()
             return None

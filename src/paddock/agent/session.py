@@ -150,7 +150,8 @@ class Session:
             return
         if message.version < self._ledger.version:
             self._world.probe("a stale assignment ignored")
-        if changed:
+        if changed or message.whole:
+            # A whole one counts though it be empty: what the host holds may be of a life before.
             self._world.log.info("assignment", version=message.version, changed=len(changed), whole=message.whole)
             self._told.assigned(changed)
         await self._send(Confirm(assignment=self._ledger.version))

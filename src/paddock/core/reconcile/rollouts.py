@@ -49,7 +49,11 @@ def rollouts(draft: Draft, service: Service) -> None:
     current = _begun(draft, service, progress)
     if current.rollout is None or current.rollout.state in ("completed", "rolled-back"):
         return
+    revision = current.revision
     current = _on_failures(draft, current, progress)
+    if current.revision != revision:
+        # What was stale is what is wished for again.
+        progress = _progress(draft, current)
     rollout = current.rollout
     assert rollout is not None
     if rollout.state in ("updating", "rolling-back"):
