@@ -118,7 +118,7 @@ PLANTED = {
         patches=lambda: [patch.object(generations, "backoff_s", lambda crashes: 0.0)], scenario="rollouts"
     ),
     "ports-not-looked-at": Planted(patches=_ports_not_looked_at, scenario="hosts"),
-    "stale-reports-accepted": Planted(patches=_stale_reports, scenario="hosts"),
+    "stale-reports-accepted": Planted(patches=_stale_reports, scenario="servers"),
 }
 
 
