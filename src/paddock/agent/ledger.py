@@ -6,7 +6,6 @@ with a key beside the file (`ledger.key`, mode 0600), so that a copied or backed
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -21,6 +20,7 @@ from paddock.model.errors import Broken, Transient
 from paddock.model.objects import NetworkId, UnitDesired, UnitId
 from paddock.model.observed import Progress
 from paddock.wire.messages import Assign
+from paddock.world.disk import Disk, MachineDisk
 
 FORMAT = 1
 BUSY_TIMEOUT_MS = 5000
@@ -44,11 +44,11 @@ class Gap(Exception):
 class Ledger:
     """`items` is the assignment at `version`; 0: none was ever confirmed. `assigned` and `networks` are parts of it.
 
-    `leaving`: units dropped from it whose containers may still be here. `vfs`: SQLite's way to the disk, another one
-    where faults are tried.
+    `leaving`: units dropped from it whose containers may still be here. `disk`: another one where
+    faults are tried.
     """
 
-    def __init__(self, path: Path, sealing: Sealing, *, vfs: str | None = None) -> None:
+    def __init__(self, path: Path, sealing: Sealing, disk: Disk | None = None) -> None:
         self._path = path
         self._sealing = sealing
         self.items: Assignment = {}
@@ -59,10 +59,7 @@ class Ledger:
         self.version = 0
         self.last_session = 0
         try:
-            self._database = apsw.Connection(str(path), vfs=vfs)
-            os.chmod(path, 0o600)
-            self._database.set_busy_timeout(BUSY_TIMEOUT_MS)
-            self._open()
+            self._open(disk or MachineDisk())
         except (apsw.CorruptError, apsw.NotADBError, msgspec.DecodeError) as error:
             raise Broken(
                 f"the agent's ledger {path} is damaged: {error}",
@@ -128,7 +125,15 @@ class Ledger:
 
     # Parts
 
-    def _open(self) -> None:
+    def _open(self, disk: Disk) -> None:
+        self._database = apsw.Connection(str(self._path), vfs=disk.vfs or None)
+        disk.make_private(self._path)
+        self._database.set_busy_timeout(BUSY_TIMEOUT_MS)
+        if disk.vfs:
+            # Shared memory is more than other disks than the machine's can do, and one agent has the ledger anyway.
+            self._database.execute("PRAGMA locking_mode = EXCLUSIVE")
+        # It is first written with a rollback journal, whose removal the disk may forget: that would undo everything.
+        self._database.execute("PRAGMA synchronous = EXTRA")
         self._database.execute("PRAGMA journal_mode = WAL")
         self._database.execute("PRAGMA synchronous = NORMAL")
         self._database.execute(_SCHEMA)

@@ -19,6 +19,7 @@ from paddock.model.errors import Broken, Transient
 from paddock.model.objects import FileId, NetworkId, UnitDesired, UnitId, UnitState
 from paddock.model.observed import OwnedContainer, Progress
 from paddock.wire.messages import Assign
+from paddock.world.disk import MachineDisk
 from paddock.world.world import machine_world
 
 API = UnitAssignment(
@@ -170,6 +171,10 @@ class FaultyFile(apsw.VFSFile):
         super().xSync(flags)
 
 
+class OnFaultyDisk(MachineDisk):
+    vfs = "faulty"
+
+
 def applied(ledger: Ledger, assign: Assign) -> Transient | None:
     try:
         ledger.apply(assign)
@@ -186,7 +191,7 @@ def test_a_full_disk_at_any_write_leaves_the_old_or_the_new_assignment(tmp_path:
         for count in range(1, 200):
             data = tmp_path / str(count)
             data.mkdir()
-            ledger = opened(data, vfs="faulty")
+            ledger = opened(data, disk=OnFaultyDisk())
             ledger.apply(Assign(version=1, whole=True, items=before))
             disk.arm(count)
             refusal = applied(ledger, Assign(version=2, whole=True, items=after))
