@@ -165,7 +165,7 @@ def _settings(found: Json) -> Json:
 
 
 def _health(state: Json, retries: int) -> str:
-    """The engine says "unhealthy" also when it has stopped to ask, as of a paused container, and until it asks again."""
+    """The engine says "unhealthy" also once it has stopped to ask, as of a paused container, until it asks again."""
     health = state.get("Health") or {}
     status = str(health.get("Status", ""))
     if status == "unhealthy" and health.get("FailingStreak", 0) < retries:
