@@ -18,8 +18,8 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import cProfile
 import contextlib
+import cProfile
 import os
 import tempfile
 import time
@@ -286,9 +286,10 @@ async def burst(folder: Path, hosts: int, units: int, stacks: int, profile: str)
         rate = each * stacks / took_s
         floor = each * stacks / floor_s(there, folder)
         print(
-            f"burst, {stacks} stacks x {each} on {hosts} hosts: {rate:,.0f} units/s durable and delivered ({took_s:.1f} s, "
-            f"{each * stacks / cpu_s:,.0f} per CPU second; agents' share {there.delivered.agents_s:.1f} s; all reported "
-            f"and at rest after {settled_s:.1f} CPU s); {rate / floor:.2f}x the bare minimum",
+            f"burst, {stacks} stacks x {each} on {hosts} hosts: {rate:,.0f} units/s durable and delivered "
+            f"({took_s:.1f} s, {each * stacks / cpu_s:,.0f} per CPU second; "
+            f"agents' share {there.delivered.agents_s:.1f} s; all reported and at rest "
+            f"after {settled_s:.1f} CPU s); {rate / floor:.2f}x the bare minimum",
             flush=True,
         )
         return rate
@@ -345,11 +346,12 @@ async def change(folder: Path, hosts: int) -> None:
         await there.delivered.until(hosts + 1)
         await quiet(there.plane)
         sent = sorted(agent.channel.received - was for agent, was in zip(there.agents, before, strict=True))
-        whole = [len(encode(Assign(version=1, whole=True, items=tuple(items.values()))))
-                 for items in assignments(store.durable(), [agent.host for agent in there.agents]).values()]  # fmt: skip
+        everything = assignments(store.durable(), [agent.host for agent in there.agents]).values()
+        whole = [len(encode(Assign(version=1, whole=True, items=tuple(items.values())))) for items in everything]
         print(
-            f"change, one unit more on a network of {hosts} hosts: {sum(sent):,} bytes to all, {sent[hosts // 2]:,} to "
-            f"each (median), {sent[-1]:,} to the one that runs it; {sum(sent) / sum(whole):.4f}x of telling all again",
+            f"change, one unit more on a network of {hosts} hosts: {sum(sent):,} bytes to all, "
+            f"{sent[hosts // 2]:,} to each (median), {sent[-1]:,} to the one that runs it; "
+            f"{sum(sent) / sum(whole):.4f}x of telling all again",
             flush=True,
         )
 
