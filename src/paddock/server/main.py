@@ -26,6 +26,7 @@ from paddock.server.authority import Authority, write_private
 from paddock.server.config import ServerConfig
 from paddock.server.http.api import Api
 from paddock.server.http.app import application
+from paddock.server.http.heads import BoundedHeads
 from paddock.server.plane import ControlPlane
 from paddock.server.sealing import Sealer
 from paddock.store.sqlite import SqliteOptions, open_sqlite
@@ -226,7 +227,7 @@ class ApiServer(uvicorn.Server):
         super().__init__(
             uvicorn.Config(
                 app,
-                http="h11",
+                http=BoundedHeads,
                 ws="websockets-sansio",
                 ws_ping_interval=None,
                 ws_max_size=2**20,
