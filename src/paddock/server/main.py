@@ -131,7 +131,8 @@ async def serve(config: ServerConfig, world: World, ready: Ready, *, signals: bo
     async with _opened(config, world) as store:
         authority = Authority.open(config.directory, world.now_s())
         authority.renew_server_certificate(certificate_names(config.names), world.now_s())
-        plane = ControlPlane(world, store, Sealer.open(config.directory / "sealing.key", world))
+        sealer = Sealer.open(config.directory / "sealing.key", world)
+        plane = ControlPlane(world, store, sealer, authority.sign_host)
         admin_key = await plane.first_start(config.pools)
         if admin_key is not None and config.admin_key_file:
             write_private(config.directory / ADMIN_KEY, admin_key.encode() + b"\n")

@@ -14,7 +14,7 @@ from paddock.server.committing import Decision, commit_decision
 from paddock.server.convergence import Convergence
 from paddock.server.presence import Presence
 from paddock.server.sealing import Sealer
-from paddock.server.sessions import Sessions
+from paddock.server.sessions import Sessions, Sign
 from paddock.server.streams import Streams
 from paddock.store.store import Store
 from paddock.wire.api import NewApiKey
@@ -25,11 +25,11 @@ FIRST_KEY_NAME = "first admin key"
 
 
 class ControlPlane:
-    def __init__(self, world: World, store: Store, sealer: Sealer) -> None:
+    def __init__(self, world: World, store: Store, sealer: Sealer, sign: Sign | None = None) -> None:
         self.world = world
         self.store = store
         self.sealer = sealer
-        self.sessions = Sessions(world, store, sealer)
+        self.sessions = Sessions(world, store, sealer, sign)
         self.streams = Streams(world, self.sessions)
         self.presence = Presence(world, store, self.sessions)
         self.convergence = Convergence(world, store)

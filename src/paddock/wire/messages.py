@@ -12,8 +12,10 @@ from paddock.model.assignment import AnyItem
 from paddock.model.objects import HostFacts, VolumeId
 from paddock.model.reports import UnitReport
 
-PROTOCOL = 1
+PROTOCOL = 2
+"""2: an agent may have its certificate renewed."""
 OLDEST_PROTOCOL = 1
+RENEWAL_PROTOCOL = 2
 HEARTBEAT_S = 2.0
 """An agent that has sent nothing else for this long sends a `Heartbeat`."""
 SILENT_AFTER_S = 6.0
@@ -68,6 +70,12 @@ class Facts(Message, frozen=True, kw_only=True):
     facts: HostFacts
 
 
+class Renew(Message, frozen=True, kw_only=True):
+    """The agent's certificate ends before long: `csr` is a request, PEM, with a new key. From protocol 2 on."""
+
+    csr: str
+
+
 class Welcome(Message, frozen=True, kw_only=True):
     protocol: int
     session: int
@@ -91,6 +99,12 @@ class Assign(Message, frozen=True, kw_only=True):
     dropped: tuple[str, ...] = ()
 
 
+class Renewed(Message, frozen=True, kw_only=True):
+    """The answer to `Renew`. This session goes on; connections made from now on show the new certificate."""
+
+    certificate: str
+
+
 class OpenStream(Message, frozen=True, kw_only=True):
     """Dial back a connection of its own for this stream and join it to the engine's socket."""
 
@@ -104,8 +118,8 @@ class Goodbye(Message, frozen=True, kw_only=True):
     final: bool = False
 
 
-FromAgent = Hello | Heartbeat | Confirm | Report | Facts
-FromServer = Welcome | Reported | Assign | OpenStream | Goodbye | Heartbeat
+FromAgent = Hello | Heartbeat | Confirm | Report | Facts | Renew
+FromServer = Welcome | Reported | Assign | OpenStream | Goodbye | Heartbeat | Renewed
 
 encode = msgspec.json.Encoder().encode
 decode_from_agent = msgspec.json.Decoder(FromAgent).decode
