@@ -28,7 +28,11 @@ class Ground:
 
     def __init__(self, root: Path, config: Path) -> None:
         self.root = root
-        self._variables = {name: value for name, value in os.environ.items() if name not in SWITCHES and not name.startswith("PADDOCK_")}
+        self._variables = {
+            name: value
+            for name, value in os.environ.items()
+            if name not in SWITCHES and not name.startswith("PADDOCK_")
+        }
         self._variables |= {"PADDOCK_CONFIG": str(config)}
         self.hosts: Mapping[str, str] = {}
 

@@ -52,8 +52,10 @@ def _acknowledged_early() -> Sequence[Any]:
 
 
 def _ledger_not_synced() -> Sequence[Any]:
-    whole = Ledger._write
-    return [patch.object(Ledger, "_write", lambda self, statements, *, durable: whole(self, statements, durable=False))]
+    async def sync(self: Ledger) -> None:
+        return None
+
+    return [patch.object(Ledger, "sync", sync)]
 
 
 def _containers_removed_unasked() -> Sequence[Any]:
@@ -118,7 +120,7 @@ PLANTED = {
         patches=lambda: [patch.object(generations, "backoff_s", lambda crashes: 0.0)], scenario="rollouts"
     ),
     "ports-not-looked-at": Planted(patches=_ports_not_looked_at, scenario="hosts"),
-    "stale-reports-accepted": Planted(patches=_stale_reports, scenario="hosts"),
+    "stale-reports-accepted": Planted(patches=_stale_reports, scenario="servers"),
 }
 
 

@@ -140,6 +140,7 @@ class Session:
     async def _assign(self, message: Assign) -> None:
         try:
             changed = self._ledger.apply(message)
+            await self._ledger.sync()
         except Gap as gap:
             self._world.probe("an assignment that does not follow on the ledger")
             self._end(str(gap))

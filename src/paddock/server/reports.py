@@ -6,7 +6,7 @@ import asyncio
 
 import msgspec
 
-from paddock.model.changes import Change, Delete, Put
+from paddock.model.changes import Change, Put
 from paddock.model.errors import Transient
 from paddock.model.objects import Host, Unit, UnitState, Volume
 from paddock.model.reports import UnitReport
@@ -86,7 +86,8 @@ def reported_changes(snapshot: Snapshot, batch: list[_Taken], world: World) -> t
                 world.probe("report that would take a unit back ignored")
             elif after != unit:
                 units[told.unit] = after
-    gone = (Delete(object=volume, reason="its host has removed it") for volume in volumes.values())
+    freed = (msgspec.structs.replace(volume, host=None) for volume in volumes.values())
+    gone = (Put(object=volume, reason="its host has removed it") for volume in freed)
     return (*(Put(object=unit, reason=_reason(unit)) for unit in units.values()), *gone)
 
 

@@ -78,6 +78,8 @@ def _truncate(content: bytearray, size: int) -> None:
 class SimulatedDisk:
     """`capacity_bytes` 0 means without end. `fail_at` and `cut_at` count from the next operation, which is 1."""
 
+    blocks = False
+
     def __init__(self, seed: int = 0, *, capacity_bytes: int = 0) -> None:
         self.vfs = f"simulated-{next(_names)}"
         self.capacity_bytes = capacity_bytes
@@ -185,6 +187,12 @@ class SimulatedDisk:
         self.count(f"rename {source.name} {target.name}")
         self._files[str(target)] = self._files.pop(str(source))
         self._files[str(target)].named = True
+
+    def sync(self, path: Path) -> None:
+        if str(path) in self._files:
+            self.count(f"sync {path.name}")
+            if not self.ignores_syncs:
+                self._files[str(path)].sync()
 
     def remove(self, path: Path) -> None:
         if str(path) in self._files:

@@ -42,6 +42,11 @@ TOGETHER_S = 30.0
 PACE_OVER_S = 60.0
 MOST_CRASHES = 14
 """Backoff starts at half a second and doubles: eight fit, and a few more when a change begins it anew."""
+_ONLY_REPORTED = (
+    UnitState.PREPARING, UnitState.READY, UnitState.STARTING, UnitState.RUNNING, UnitState.COMPLETE, UnitState.FAILED,
+    UnitState.SHUTDOWN, UnitState.REJECTED,
+)  # fmt: skip
+"""What nobody but an agent can know; the other states are also decided."""
 _REMARKABLE = {"paused": "paused", "rolled-back": "rolled back", "completed": "completed"}
 
 
@@ -169,11 +174,14 @@ class Oracle:
         was = before.get(Unit, unit.id)
         if was is None or not isinstance(change, Put) or unit.host is None:
             return
-        if unit.containers == was.containers and unit.healthy <= was.healthy:
+        climbed = unit.state != was.state and unit.state in _ONLY_REPORTED
+        if not climbed and unit.containers == was.containers and unit.healthy <= was.healthy:
             return
         told = self._told.get(unit.host, {}).get(UnitId(unit.id), [])
         if not any(
-            (not said.containers or said.containers == unit.containers) and said.healthy >= unit.healthy
+            (not said.containers or said.containers == unit.containers)
+            and said.healthy >= unit.healthy
+            and (not climbed or said.state == unit.state)
             for said in told
         ):
             self.stage.wrong(f"unit {unit.id} changed ({change.reason}) as no report of this session says")

@@ -27,7 +27,8 @@ def removal(draft: Draft, stack: Stack) -> None:
 
 
 def volume_removal(draft: Draft, volume: Volume) -> None:
-    """A volume that is to go goes after its last unit. Where it is on a host, that host says when it has gone."""
+    """A volume that is to go goes after its last unit and service. Where it is on a host, that host says when it has
+    gone from there."""
     if not volume.removing or _in_use(draft, volume):
         return
     if volume.host is None or draft.get(Host, volume.host) is None:
@@ -38,6 +39,8 @@ def _in_use(draft: Draft, volume: Volume) -> bool:
     for service in draft.table(Service):
         if service.environment != volume.environment:
             continue
+        if volume.id in volumes_of(draft.revision(service)):
+            return True
         for unit in draft.units(ServiceId(service.id)):
             if unit.state not in GONE and volume.id in volumes_of(draft.revision(unit)):
                 return True
