@@ -125,7 +125,9 @@ def test_hosts_are_up_and_told(playground: Playground) -> None:
     assert all(Path(host.engine.removeprefix("unix://")).is_socket() for host in told.hosts)
     assert len({engine_id(playground, host) for host in playground.hosts}) == 3
     assert [playground.exec(host, ["hostname"]).stdout.strip() for host in playground.hosts] == ["h1", "h2", "h3"]
-    assert len({playground.exec(host, ["cat", "/etc/machine-id"]).stdout for host in playground.hosts}) == 3
+    if Path("/etc/machine-id").exists():
+        # A host has of its own what the machine has at all: an image made for containers may lack this one.
+        assert len({playground.exec(host, ["cat", "/etc/machine-id"]).stdout for host in playground.hosts}) == 3
 
 
 def test_up_again_changes_nothing(playground: Playground) -> None:
