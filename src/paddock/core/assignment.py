@@ -19,6 +19,7 @@ from paddock.model.assignment import (
     FileAssignment,
     NetworkAssignment,
     PeerAssignment,
+    UnitAssignment,
     VolumeAssignment,
     key_of,
 )
@@ -43,6 +44,8 @@ from paddock.model.snapshot import Snapshot
 VXLAN_OVERHEAD = 50
 """Outer Ethernet, IPv4, UDP and VXLAN headers (RFC 7348)."""
 SMALLEST_MTU = 576
+MOST_REMEMBERED = 200_000
+"""Units; one more, and all are worked out anew when next asked for."""
 
 
 def assignment(snapshot: Snapshot, host_id: HostId) -> Assignment:
@@ -50,10 +53,37 @@ def assignment(snapshot: Snapshot, host_id: HostId) -> Assignment:
     return assignments(snapshot, [host_id])[host_id]
 
 
-def assignments(snapshot: Snapshot, hosts: Iterable[HostId]) -> dict[HostId, Assignment]:
-    """As `assignment` for each, sharing what they have in common."""
-    common = _Common(snapshot)
+def assignments(
+    snapshot: Snapshot, hosts: Iterable[HostId], memory: UnitItems | None = None
+) -> dict[HostId, Assignment]:
+    """As `assignment` for each, sharing what they have in common, and with `memory` what earlier calls worked out."""
+    common = _Common(snapshot, memory if memory is not None else UnitItems())
     return {host: _assignment(common, host) for host in hosts}
+
+
+class UnitItems:
+    """What was worked out for units before: most of a host's units are as they were when one of them changes."""
+
+    def __init__(self) -> None:
+        self._items: dict[str, tuple[object, UnitAssignment]] = {}
+
+    def item(self, snapshot: Snapshot, unit: Unit, revision: Revision) -> UnitAssignment:
+        container = revision.spec.container
+        if container.sharing or container.volumes or revision.spec.sidekicks:
+            return unit_assignment(snapshot, unit, revision)  # It also says something of other objects.
+        environment = snapshot.get(Environment, unit.environment)
+        basis = (
+            unit.desired, unit.reuses, unit.revision, unit.name, unit.addresses,
+            environment.name if environment is not None else "",
+        )  # fmt: skip
+        known = self._items.get(unit.id)
+        if known is not None and known[0] == basis:
+            return known[1]
+        if len(self._items) >= MOST_REMEMBERED:
+            self._items.clear()
+        item = unit_assignment(snapshot, unit, revision)
+        self._items[unit.id] = (basis, item)
+        return item
 
 
 def held(unit: Unit) -> bool:
@@ -64,8 +94,9 @@ def held(unit: Unit) -> bool:
 class _Common:
     """Per network: its names, and its endpoints with their hosts. Worked out when first asked for."""
 
-    def __init__(self, snapshot: Snapshot) -> None:
+    def __init__(self, snapshot: Snapshot, unit_items: UnitItems) -> None:
         self.snapshot = snapshot
+        self.unit_items = unit_items
         self._names: dict[NetworkId, list[AnyItem]] = {}
         self._peers: dict[NetworkId, list[tuple[HostId, PeerAssignment]]] = {}
 
@@ -130,7 +161,7 @@ def _assignment(common: _Common, host_id: HostId) -> Assignment:
         revision = snapshot.get(Revision, unit.revision)
         if not held(unit) or revision is None:
             continue
-        items.append(unit_assignment(snapshot, unit, revision))
+        items.append(common.unit_items.item(snapshot, unit, revision))
         networks |= dict.fromkeys(unit.addresses)
         volumes |= dict.fromkeys(volumes_of(revision))
         files |= dict.fromkeys(files_of(revision))
@@ -206,6 +237,13 @@ def hosts_concerned(changes: Iterable[Change], before: Snapshot, after: Snapshot
     return tuple(sorted(concerned.hosts))
 
 
+def _told(unit: Unit | None) -> object:
+    """What its own host is told of it, or because of it of units that share with it: no report of how it fares."""
+    if unit is None or not held(unit):
+        return None
+    return unit.host, unit.desired, unit.live, unit.reuses, unit.revision, unit.name, unit.addresses
+
+
 class _Concerned:
     def __init__(self, before: Snapshot, after: Snapshot) -> None:
         self._sides = (before, after)
@@ -235,9 +273,10 @@ class _Concerned:
 
     def _unit(self, changed: Unit) -> None:
         old, new = (side.get(Unit, changed.id) for side in self._sides)
-        for unit in (old, new):
-            if unit is not None and held(unit):
-                self._note(unit.host)
+        if _told(old) != _told(new):
+            for unit in (old, new):
+                if unit is not None and held(unit):
+                    self._note(unit.host)
         if self._seen(0, old) != self._seen(1, new):
             for unit in (old, new):
                 for network in unit.addresses if unit is not None else ():
