@@ -20,15 +20,18 @@ import argparse
 import asyncio
 import cProfile
 import contextlib
+import logging
 import os
 import tempfile
 import time
 from collections import deque
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import TextIO
 
 import apsw
 import msgspec
+import structlog
 
 from paddock.core.assignment import assignments
 from paddock.core.commands import scale
@@ -205,6 +208,14 @@ class Cluster:
         store = self.plane.store
         await store.commit(apply_stack(store.snapshot(), self.environment, stack, time.time()))
 
+    async def all_running(self, count: int) -> None:
+        """Every report is committed, and nothing is left to decide."""
+        async with asyncio.timeout(DEADLINE_S):
+            while sum(unit.state == UnitState.RUNNING for unit in self.units()) < count:
+                await asyncio.sleep(0.2)
+            while not self.plane.convergence.settled:
+                await asyncio.sleep(0.05)
+
     def units(self) -> list[Unit]:
         return list(self.plane.store.snapshot().table(Unit).values())
 
@@ -272,17 +283,16 @@ async def burst(folder: Path, hosts: int, units: int, stacks: int, profile: str)
         if profiler:
             profiler.enable()
         began_s, began_cpu_s = time.perf_counter(), time.process_time()
-        for spec in specs:
-            await there.wish(spec)
+        async with asyncio.TaskGroup() as wishes:
+            for spec in specs:
+                wishes.create_task(there.wish(spec))
         await there.delivered.until(each * stacks)
         took_s, cpu_s = time.perf_counter() - began_s, time.process_time() - began_cpu_s
-        await quiet(there.plane)
+        await there.all_running(each * stacks)
         settled_s = time.process_time() - began_cpu_s
         if profiler:
             profiler.disable()
             profiler.dump_stats(profile)
-        running = sum(unit.state == UnitState.RUNNING for unit in there.units())
-        assert running == each * stacks, f"{running} of {each * stacks} are running"
         rate = each * stacks / took_s
         floor = each * stacks / floor_s(there, folder)
         print(
@@ -357,6 +367,7 @@ async def change(folder: Path, hosts: int) -> None:
 async def run(options: argparse.Namespace) -> None:
     scenes = options.scenes.split(",")
     with tempfile.TemporaryDirectory(dir=options.directory) as folder:
+        log_as_servers_do(open(Path(folder, "log"), "w"))  # noqa: SIM115 - for as long as the process lives
         for name in scenes:
             Path(folder, name).mkdir()
         if "burst" in scenes:
@@ -367,6 +378,19 @@ async def run(options: argparse.Namespace) -> None:
         if "change" in scenes:
             await change(Path(folder, "change"), 100)
     print(f"load average {os.getloadavg()[0]:.1f}")
+
+
+def log_as_servers_do(file: TextIO) -> None:
+    structlog.configure(
+        processors=[
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            structlog.processors.LogfmtRenderer(key_order=["timestamp", "level", "event"], bool_as_flag=False),
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
+        logger_factory=structlog.WriteLoggerFactory(file=file),
+        cache_logger_on_first_use=True,
+    )
 
 
 def main() -> None:

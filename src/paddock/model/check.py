@@ -15,6 +15,7 @@ from paddock.model.objects import (
     Environment,
     File,
     Host,
+    HostId,
     JoinToken,
     Network,
     Object,
@@ -38,7 +39,7 @@ MOST_PROBLEMS = 100
 def problems(snapshot: Snapshot) -> list[str]:
     """Sentences that name the object and what is wrong with it, at most `MOST_PROBLEMS`."""
     found: list[str] = []
-    for check in (_identities, _names, _services, _revisions, _units, _addresses, _networks, _volumes):
+    for check in (_identities, _names, _services, _revisions, _units, _addresses, _networks, _volumes, _usage):
         for problem in check(snapshot):
             found.append(problem)
             if len(found) == MOST_PROBLEMS:
@@ -347,3 +348,19 @@ def _unit_backwards(what: str, was: Unit, now: Unit) -> Iterator[str]:
     for network, address in was.addresses.items():
         if now.live and now.addresses.get(network) != address:
             yield f"{what} gave up its address {address} on network {network}"
+
+
+def _usage(snapshot: Snapshot) -> Iterator[str]:
+    """What the snapshot keeps count of is what counting over all units gives."""
+    counted: dict[HostId, tuple[int, int, int]] = {}
+    for unit in snapshot.table(Unit).values():
+        revision = snapshot.get(Revision, unit.revision)
+        if unit.host is not None and unit.live and revision is not None:
+            units, cpu_milli, memory_bytes = counted.get(unit.host, (0, 0, 0))
+            taken = revision.spec.reservation
+            counted[unit.host] = (units + 1, cpu_milli + taken.cpu_milli, memory_bytes + taken.memory_bytes)
+    for host in snapshot.table(Host):
+        usage = snapshot.usage(HostId(host))
+        kept, right = (usage.units, usage.cpu_milli, usage.memory_bytes), counted.get(HostId(host), (0, 0, 0))
+        if kept != right:
+            yield f"of host {host} the snapshot counts {kept} (units, mCPU, bytes) as taken; units there make it {right}"
