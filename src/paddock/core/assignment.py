@@ -7,6 +7,7 @@ What is the same for all hosts of a network is worked out once per call.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import NamedTuple
 
 from paddock.core.attachments import attachments, files_of, stays_on_host, volumes_of
 from paddock.core.bodies import unit_assignment
@@ -61,29 +62,39 @@ def assignments(
     return {host: _assignment(common, host) for host in hosts}
 
 
+class UnitPart(NamedTuple):
+    """What one unit brings to its host's assignment."""
+
+    item: UnitAssignment
+    volumes: tuple[VolumeId, ...]
+    files: tuple[FileId, ...]
+
+
 class UnitItems:
     """What was worked out for units before: most of a host's units are as they were when one of them changes."""
 
     def __init__(self) -> None:
-        self._items: dict[str, tuple[object, UnitAssignment]] = {}
+        self._parts: dict[str, tuple[object, UnitPart]] = {}
 
-    def item(self, snapshot: Snapshot, unit: Unit, revision: Revision) -> UnitAssignment:
-        container = revision.spec.container
-        if container.sharing or container.volumes or revision.spec.sidekicks:
-            return unit_assignment(snapshot, unit, revision)  # It also says something of other objects.
+    def part(self, snapshot: Snapshot, unit: Unit, revision: Revision) -> UnitPart:
         environment = snapshot.get(Environment, unit.environment)
         basis = (
             unit.desired, unit.reuses, unit.revision, unit.name, unit.addresses,
             environment.name if environment is not None else "",
         )  # fmt: skip
-        known = self._items.get(unit.id)
+        known = self._parts.get(unit.id)
         if known is not None and known[0] == basis:
             return known[1]
-        if len(self._items) >= MOST_REMEMBERED:
-            self._items.clear()
-        item = unit_assignment(snapshot, unit, revision)
-        self._items[unit.id] = (basis, item)
-        return item
+        part = UnitPart(
+            unit_assignment(snapshot, unit, revision), tuple(volumes_of(revision)), tuple(files_of(revision))
+        )
+        container = revision.spec.container
+        if not (container.sharing or part.volumes or revision.spec.sidekicks):
+            # The others say something of other objects, too.
+            if len(self._parts) >= MOST_REMEMBERED:
+                self._parts.clear()
+            self._parts[unit.id] = (basis, part)
+        return part
 
 
 def held(unit: Unit) -> bool:
@@ -161,10 +172,11 @@ def _assignment(common: _Common, host_id: HostId) -> Assignment:
         revision = snapshot.get(Revision, unit.revision)
         if not held(unit) or revision is None:
             continue
-        items.append(common.unit_items.item(snapshot, unit, revision))
-        networks |= dict.fromkeys(unit.addresses)
-        volumes |= dict.fromkeys(volumes_of(revision))
-        files |= dict.fromkeys(files_of(revision))
+        part = common.unit_items.part(snapshot, unit, revision)
+        items.append(part.item)
+        networks.update(dict.fromkeys(unit.addresses))
+        volumes.update(dict.fromkeys(part.volumes))
+        files.update(dict.fromkeys(part.files))
     items += _networks(common, host, networks)
     items += _volumes(snapshot, host, volumes)
     items += _files(snapshot, files)

@@ -66,9 +66,10 @@ class Draft:
     # Reading
 
     def get(self, kind: type[T], id: str) -> T | None:
-        written = self._written[kind]
+        written: dict[str, Any] = self._written[kind]
         if id in written:
-            return cast("T | None", written[id])
+            found: T | None = written[id]
+            return found
         return self.snapshot.get(kind, id)
 
     def table(self, kind: type[T]) -> list[T]:

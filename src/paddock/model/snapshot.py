@@ -102,10 +102,12 @@ class Snapshot:
     # Tables and look-ups
 
     def table(self, kind: type[T]) -> Mapping[str, T]:
-        return cast(Mapping[str, T], self._tables[kind_of(kind)])
+        found: Mapping[str, T] = self._tables[_KIND[kind]]
+        return found
 
     def get(self, kind: type[T], id: str) -> T | None:
-        return cast("T | None", self._tables[kind_of(kind)].get(id))
+        found: T | None = self._tables[_KIND[kind]].get(id)
+        return found
 
     def named(self, kind: type[T], environment: str, name: str) -> T | None:
         """By name in an environment; services are named `stack/service`. At most one is there (`model.check`)."""
