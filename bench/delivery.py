@@ -18,8 +18,8 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import cProfile
 import contextlib
+import cProfile
 import logging
 import os
 import tempfile
@@ -211,9 +211,9 @@ class Cluster:
     async def all_running(self, count: int) -> None:
         """Every report is committed, and nothing is left to decide."""
         async with asyncio.timeout(DEADLINE_S):
-            while sum(unit.state == UnitState.RUNNING for unit in self.units()) < count:
+            while sum(unit.state == UnitState.RUNNING for unit in self.units()) < count:  # noqa: ASYNC110
                 await asyncio.sleep(0.2)
-            while not self.plane.convergence.settled:
+            while not self.plane.convergence.settled:  # noqa: ASYNC110
                 await asyncio.sleep(0.05)
 
     def units(self) -> list[Unit]:
@@ -240,7 +240,7 @@ async def cluster(hosts: int, folder: Path) -> AsyncIterator[Cluster]:
     tasks += [asyncio.create_task(work()) for agent in agents for work in (agent.serve, agent.run, agent.beat)]
     try:
         async with asyncio.timeout(DEADLINE_S):
-            while sum(host.state == "active" for host in store.snapshot().table(Host).values()) < hosts:
+            while sum(host.state == "active" for host in store.snapshot().table(Host).values()) < hosts:  # noqa: ASYNC110
                 await asyncio.sleep(0.05)
             await quiet(plane)
         yield Cluster(plane, environment.id, agents, delivered)
@@ -296,9 +296,10 @@ async def burst(folder: Path, hosts: int, units: int, stacks: int, profile: str)
         rate = each * stacks / took_s
         floor = each * stacks / floor_s(there, folder)
         print(
-            f"burst, {stacks} stacks x {each} on {hosts} hosts: {rate:,.0f} units/s durable and delivered ({took_s:.1f} s, "
-            f"{each * stacks / cpu_s:,.0f} per CPU second; agents' share {there.delivered.agents_s:.1f} s; all reported "
-            f"and at rest after {settled_s:.1f} CPU s); {rate / floor:.2f}x the bare minimum",
+            f"burst, {stacks} stacks x {each} on {hosts} hosts: {rate:,.0f} units/s durable and delivered "
+            f"({took_s:.1f} s at {cpu_s / took_s:.0%} of a core: {each * stacks / cpu_s:,.0f} per CPU second; agents' "
+            f"share {there.delivered.agents_s:.1f} s; all reported and at rest after {settled_s:.1f} CPU s); "
+            f"{rate / floor:.2f}x the bare minimum",
             flush=True,
         )
         return rate
@@ -328,17 +329,18 @@ def floor_s(there: Cluster, folder: Path) -> float:
 async def paced(folder: Path, hosts: int, units: int, stacks: int, rate: float) -> None:
     each = units // stacks
     async with cluster(hosts, folder) as there, asyncio.TaskGroup() as wishes:
-        began_s = time.perf_counter()
+        began_s, began_cpu_s = time.perf_counter(), time.process_time()
         for at in range(stacks):
             due_s = began_s + at * each / rate
             await asyncio.sleep(max(due_s - time.perf_counter(), 0))
             wishes.create_task(there.wish(stack_of(f"s{at}", each)))
         await there.delivered.until(each * stacks)
+        share = (time.process_time() - began_cpu_s) / (time.perf_counter() - began_s)
         delays = there.delivered.delays_s()
         print(
             f"paced, {rate:,.0f} units/s: delay p50 {delays[len(delays) // 2] * 1000:,.0f} ms, "
             f"p99 {delays[len(delays) * 99 // 100] * 1000:,.0f} ms, worst {delays[-1] * 1000:,.0f} ms "
-            f"(published: Swarm 2015, p99 400 ms)",
+            f"(published: Swarm 2015, p99 400 ms); this process used {share:.0%} of a core",
             flush=True,
         )
 
@@ -358,18 +360,19 @@ async def change(folder: Path, hosts: int) -> None:
         whole = [len(encode(Assign(version=1, whole=True, items=tuple(items.values()))))
                  for items in assignments(store.durable(), [agent.host for agent in there.agents]).values()]  # fmt: skip
         print(
-            f"change, one unit more on a network of {hosts} hosts: {sum(sent):,} bytes to all, {sent[hosts // 2]:,} to "
-            f"each (median), {sent[-1]:,} to the one that runs it; {sum(sent) / sum(whole):.4f}x of telling all again",
+            f"change, one unit more on a network of {hosts} hosts: {sum(sent):,} bytes to all, "
+            f"{sent[hosts // 2]:,} to each (median), {sent[-1]:,} to the one that runs it; "
+            f"{sum(sent) / sum(whole):.4f}x of telling all again",
             flush=True,
         )
 
 
 async def run(options: argparse.Namespace) -> None:
     scenes = options.scenes.split(",")
-    with tempfile.TemporaryDirectory(dir=options.directory) as folder:
-        log_as_servers_do(open(Path(folder, "log"), "w"))  # noqa: SIM115 - for as long as the process lives
+    with tempfile.TemporaryDirectory(dir=options.directory) as folder, open(Path(folder, "log"), "w") as log:  # noqa: ASYNC230
+        log_as_servers_do(log)
         for name in scenes:
-            Path(folder, name).mkdir()
+            os.mkdir(Path(folder, name))
         if "burst" in scenes:
             sizes = (options.hosts, options.units, options.stacks)
             await burst(Path(folder, "burst"), *sizes, options.profile)

@@ -136,7 +136,7 @@ class Draft:
         return any(unit is not None and unit.name == name and unit.state not in GONE for unit in found)
 
     def fleet(self, environment: str) -> Fleet:
-        """Hosts with what is taken on them: as the snapshot has it, then as this draft did; kept true by every write."""
+        """Hosts with what is taken on them: as the snapshot counts it, and this draft; kept true by every write."""
         if environment not in self._fleets:
             fleet = Fleet(self.hosts(environment))
             fleet.take_over([self.snapshot.usage(host) for host in fleet.ids], self._claims_of)

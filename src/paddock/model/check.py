@@ -363,4 +363,4 @@ def _usage(snapshot: Snapshot) -> Iterator[str]:
         usage = snapshot.usage(HostId(host))
         kept, right = (usage.units, usage.cpu_milli, usage.memory_bytes), counted.get(HostId(host), (0, 0, 0))
         if kept != right:
-            yield f"of host {host} the snapshot counts {kept} (units, mCPU, bytes) as taken; units there make it {right}"
+            yield f"host {host}: the snapshot counts {kept} (units, mCPU, bytes) as taken, the units there make {right}"
