@@ -357,8 +357,11 @@ async def change(folder: Path, hosts: int) -> None:
         await there.delivered.until(hosts + 1)
         await quiet(there.plane)
         sent = sorted(agent.channel.received - was for agent, was in zip(there.agents, before, strict=True))
-        whole = [len(encode(Assign(version=1, whole=True, items=tuple(items.values()))))
-                 for items in assignments(store.durable(), [agent.host for agent in there.agents]).values()]  # fmt: skip
+        hosts_there = [agent.host for agent in there.agents]
+        whole = [
+            len(encode(Assign(version=1, whole=True, items=tuple(items.values()))))
+            for items in assignments(store.durable(), hosts_there).values()
+        ]
         print(
             f"change, one unit more on a network of {hosts} hosts: {sum(sent):,} bytes to all, "
             f"{sent[hosts // 2]:,} to each (median), {sent[-1]:,} to the one that runs it; "
