@@ -52,8 +52,10 @@ def _acknowledged_early() -> Sequence[Any]:
 
 
 def _ledger_not_synced() -> Sequence[Any]:
-    whole = Ledger._write
-    return [patch.object(Ledger, "_write", lambda self, statements, *, durable: whole(self, statements, durable=False))]
+    async def sync(self: Ledger) -> None:
+        return None
+
+    return [patch.object(Ledger, "sync", sync)]
 
 
 def _containers_removed_unasked() -> Sequence[Any]:

@@ -47,8 +47,7 @@ class Gap(Exception):
 class Ledger:
     """`items` is the assignment at `version`; 0: none was ever confirmed. `assigned` and `networks` are parts of it.
 
-    `leaving`: units dropped from it whose containers may still be here. `disk`: another one where
-    faults are tried.
+    `leaving`: units dropped from it whose containers may still be here. `disk`: another one where faults are tried.
     """
 
     def __init__(self, path: Path, sealing: Sealing, disk: Disk | None = None) -> None:
@@ -90,7 +89,8 @@ class Ledger:
     def apply(self, assign: Assign) -> tuple[str, ...]:
         """Makes `assign` the assignment, all of it or nothing; the keys that changed. Stale ones change nothing.
 
-        Only `sync` makes it last. Raises `Gap` when it does not follow on what is held, `Transient` when the disk does not take it.
+        Only `sync` makes it last. Raises `Gap` when it does not follow on what is held, `Transient` when the disk does
+        not take it.
         """
         if assign.version <= self.version and not assign.whole:
             return ()

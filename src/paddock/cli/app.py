@@ -55,6 +55,8 @@ COMMANDS: dict[str, Entry] = {
     "stats": Entry("paddock.cli.stats", LOOK, "Show what containers use."),
     "top": Entry("paddock.cli.top", LOOK, "List the processes of a container."),
     "hosts": Entry("paddock.cli.hosts", CLUSTER, "List, add, label, drain and remove hosts."),
+    "networks": Entry("paddock.cli.networks", CLUSTER, "List networks."),
+    "volumes": Entry("paddock.cli.volumes", CLUSTER, "List and remove volumes."),
     "environments": Entry("paddock.cli.environments", CLUSTER, "List, create and remove environments."),
     "api-keys": Entry("paddock.cli.api_keys", CLUSTER, "List, create and remove API keys."),
     "context": Entry("paddock.cli.context", CLUSTER, "Say which server and environment commands talk to."),
