@@ -33,8 +33,6 @@ class Call:
         self.path = head.path
         self.params: dict[str, str] = {}
         self.api: Api = (1, 41)
-        self.hijacked = False
-        """The connection has left HTTP: what comes in belongs to whoever it was handed to."""
 
     @property
     def environment(self) -> str:

@@ -20,7 +20,7 @@ from paddock.gateway.head import Headers, ResponseHead, encode, parse_response, 
 from paddock.gateway.hosts import api_text
 from paddock.gateway.problems import ApiProblem
 from paddock.gateway.source import Source
-from paddock.model.errors import Transient
+from paddock.model.errors import PaddockError, Transient
 from paddock.model.objects import HostId
 from paddock.wire.engine_http import ByteStream
 
@@ -48,21 +48,26 @@ class Asked(msgspec.Struct, frozen=True, kw_only=True):
 async def forward(call: Call, asked: Asked) -> int:
     """-> the engine's status. The answer has been passed on."""
     async with _dialled(call, asked.host) as (reader, writer):
-        source = Source(reader)
+        failure: PaddockError | OSError | None = None
+        status = 0
         async with asyncio.TaskGroup() as tasks:
             sending = tasks.create_task(_send(call, asked, writer))
-            answering = tasks.create_task(_answer(call, asked, source, writer, sending))
-            watching = tasks.create_task(_watch(call, sending, answering))
+            others = [sending]
             try:
-                await asyncio.wait([answering])
+                async with asyncio.timeout(None) as gone:
+                    if not asked.hijack:
+                        others.append(tasks.create_task(_watch(call, sending, gone)))
+                    status = await _answer(call, asked, Source(reader), writer, sending)
+            except (PaddockError, OSError) as error:
+                failure = error
             finally:
-                for task in (sending, watching):
+                for task in others:
                     task.cancel()
-        if answering.cancelled():
-            raise ConnectionResetError("the client has gone")
+        if failure is not None:
+            raise failure
         if not call.body.done:
             call.client.closing = True
-        return answering.result()
+        return status
 
 
 @asynccontextmanager
@@ -118,19 +123,17 @@ async def _send(call: Call, asked: Asked, writer: asyncio.StreamWriter) -> None:
         return
 
 
-async def _watch(call: Call, sending: asyncio.Task[None], answering: asyncio.Task[int]) -> None:
-    """A client that goes away while it waits ends the engine's work for it. Hijacked connections see to it alone."""
+async def _watch(call: Call, sending: asyncio.Task[None], gone: asyncio.Timeout) -> None:
+    """A client that goes away while it waits ends the engine's work for it."""
     await asyncio.wait([sending])
-    if call.hijacked:
-        return
     try:
         data = await call.source.some()
     except BROKEN:
         data = b""
     if data:
         call.source.give_back(data)
-    elif not call.hijacked:
-        answering.cancel()
+    else:
+        gone.reschedule(asyncio.get_running_loop().time())
 
 
 async def _answer(
@@ -171,7 +174,6 @@ async def _hijacked(
     call: Call, head: ResponseHead, source: Source, writer: asyncio.StreamWriter, sending: asyncio.Task[None]
 ) -> None:
     """Raw bytes both ways until the engine's end; the client's end is passed on and ends nothing by itself."""
-    call.hijacked = True
     call.client.closing = True
     await call.client.write(encode(head.line, head.headers))
     await asyncio.sleep(AFTER_HEAD_S)
@@ -182,7 +184,7 @@ async def _hijacked(
                 await call.client.write(data)
             call.client.half_close()
         except BROKEN:
-            return
+            call.cluster.world.probe("a hijacked connection broke")
         finally:
             upwards.cancel()
 

@@ -45,7 +45,7 @@ class Listener:
         self._open[task] = writer
         try:
             await self._requests(reader, writer)
-        except (ConnectionError, OSError, BrokenPipeError):
+        except OSError:
             self._gateway.cluster.world.probe("a docker client's connection broke")
         except Exception as error:
             # The gateway's boundary: one connection that fails must not take others with it.
