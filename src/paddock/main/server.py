@@ -58,6 +58,7 @@ def run_server(
     admin_key_file: bool = KEY_FILE,
 ) -> None:
     """Run the server here, in the foreground."""
+    from paddock.main.gateway import docker_api
     from paddock.server.config import ServerConfig
     from paddock.server.main import run_server as serve
 
@@ -65,7 +66,7 @@ def run_server(
         data=data, listen=listen, api_port=api_port, agents_port=agents_port, names=tuple(name), pools=tuple(pool),
         admin_key_file=admin_key_file,
     )  # fmt: skip
-    raise Exit(serve(config))
+    raise Exit(serve(config, docker_api))
 
 
 @app.command()

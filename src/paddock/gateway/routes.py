@@ -1,0 +1,16 @@
+"""The whole table of what is answered, by subject. Special paths come before those that would swallow them."""
+
+from __future__ import annotations
+
+from paddock.gateway import containers, elsewhere, execs, system
+from paddock.gateway.router import Router
+
+SUBJECTS = (system, containers, execs, elsewhere)
+"""Each has `register(router)`."""
+
+
+def router() -> Router:
+    table = Router()
+    for subject in SUBJECTS:
+        subject.register(table)
+    return table

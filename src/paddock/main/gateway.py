@@ -1,0 +1,72 @@
+"""Joins the control plane and the gateway: the Docker Engine API of the cluster, served beside the server's own."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, TypeVar
+
+from paddock.gateway.cluster import Caller, Decide
+from paddock.gateway.gateway import Gateway
+from paddock.gateway.listener import Listener, unix_listener
+from paddock.model.changes import Commit
+from paddock.model.errors import NotFound
+from paddock.model.objects import EnvironmentId, Host, HostId
+from paddock.model.snapshot import Snapshot
+from paddock.server.authority import Authority
+from paddock.server.committing import commit_decision
+from paddock.server.config import ServerConfig
+from paddock.server.plane import DEFAULT_ENVIRONMENT, ControlPlane
+from paddock.wire.engine_http import ByteStream, EngineHttp
+
+if TYPE_CHECKING:
+    from paddock.world.world import World
+
+SOCKET = "docker.sock"
+T = TypeVar("T")
+
+
+class PlaneCluster:
+    """The control plane as the gateway knows it."""
+
+    def __init__(self, plane: ControlPlane) -> None:
+        self._plane = plane
+        self.world: World = plane.world
+
+    def snapshot(self) -> Snapshot:
+        return self._plane.store.snapshot()
+
+    def durable(self) -> Snapshot:
+        return self._plane.store.durable()
+
+    async def commit(self, decide: Decide[T]) -> tuple[T, int]:
+        return await commit_decision(self._plane.store, decide)
+
+    def watch(self) -> tuple[Snapshot, AsyncIterator[Commit]]:
+        return self._plane.store.snapshot_and_watch()
+
+    def connected(self, host: HostId) -> bool:
+        return self._plane.sessions.alive(host)
+
+    async def dial(self, host: HostId) -> ByteStream:
+        return await self._plane.streams.dial(host)
+
+    def engine(self, host: HostId) -> EngineHttp:
+        known = self.snapshot().get(Host, host)
+        return self._plane.streams.engine(host, known.name if known is not None else host)
+
+
+@asynccontextmanager
+async def docker_api(config: ServerConfig, plane: ControlPlane, authority: Authority) -> AsyncIterator[None]:
+    """For as long as the server runs. On the socket everything of the default environment is allowed: it is root's."""
+    gateway = Gateway(PlaneCluster(plane))
+
+    def owner(_: asyncio.StreamWriter) -> Caller:
+        home = plane.store.snapshot().environment_named(DEFAULT_ENVIRONMENT)
+        if home is None:
+            raise NotFound(f"environment {DEFAULT_ENVIRONMENT} was removed", hint="use `paddock context create`")
+        return Caller(environment=EnvironmentId(home.id), name="the server's owner")
+
+    async with unix_listener(Listener(gateway, owner), config.directory / SOCKET):
+        yield
