@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from msgspec.structs import replace
+
 from paddock.core.attachments import attachments
 from paddock.core.schedule.ports import containers_of
 from paddock.core.subnets import mac_of
@@ -19,11 +21,14 @@ from paddock.model.specs import ContainerSpec, Sharing
 
 def unit_assignment(snapshot: Snapshot, unit: Unit, revision: Revision) -> UnitAssignment:
     containers = [_container(snapshot, unit, revision, role) for role, _ in containers_of(revision.spec)]
+    if unit.standalone:
+        containers = [replace(container, body={}, after=()) for container in containers]
     return UnitAssignment(
         unit=UnitId(unit.id),
         desired=unit.desired,
         containers=tuple(containers),
         reuses=unit.reuses,
+        hands_off=unit.standalone,
         engine_restarts=revision.spec.restart.engine,
     )
 
@@ -40,7 +45,7 @@ def _container(snapshot: Snapshot, unit: Unit, revision: Revision, role: str) ->
         platform=container.platform,
         body=_body(snapshot, unit, revision, container, partners),
         network_mode=mode,
-        endpoints=() if mode else _endpoints(unit, revision, container),
+        endpoints=() if mode else endpoints_of(unit, revision, container),
         files=_files(revision, container),
         volumes=tuple(
             dict.fromkeys(
@@ -149,7 +154,7 @@ def _share(host: dict[str, Any], sharing: Sharing, partner: str) -> None:
             host["VolumesFrom"] = [*(host.get("VolumesFrom") or ()), entry]
 
 
-def _endpoints(unit: Unit, revision: Revision, container: ContainerSpec) -> tuple[Endpoint, ...]:
+def endpoints_of(unit: Unit, revision: Revision, container: ContainerSpec) -> tuple[Endpoint, ...]:
     return tuple(
         Endpoint(
             network=network,
