@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import io
+import itertools
 import os
 import shutil
 import signal
@@ -27,6 +28,10 @@ START_S = 60.0
 APPLETS = ("sh", "sleep", "cat", "stat", "true", "false", "nc", "httpd", "ip", "ping", "nslookup", "wc", "echo", "kill")
 
 
+_numbers = itertools.count()
+"""Every module that imports the fixture has an engine of its own."""
+
+
 class Machine:
     """A namespace with an engine in it that can be killed and started again."""
 
@@ -44,7 +49,7 @@ class Machine:
         _run("ip", "-n", self.name, "link", "add", "eth0", "type", "veth", "peer", "name", "eth0p")
         _run("ip", "-n", self.name, "addr", "add", "10.123.0.2/24", "dev", "eth0")
         for device in ("eth0", "eth0p"):
-            _run("ip", "-n", self.name, "link", "set", device, "up")
+            _run("ip", "-n", self.name, "link", "set", device, "mtu", "1442", "up")
         command = ["nsenter", f"--net=/run/netns/{self.name}", "unshare", "-m", "--propagation", "private"]
         self._holder = subprocess.Popen([*command, "sleep", "100000"])
         until(lambda: _in_namespace(self._holder), "the namespaces stand")
@@ -221,7 +226,7 @@ def why_not() -> str:
 def shared_machine() -> Iterator[Machine]:
     if reason := why_not():
         pytest.skip(reason)
-    made = Machine(Path(tempfile.mkdtemp(prefix="pdk-agent-")), f"pdk-agent-{os.getpid()}")
+    made = Machine(Path(tempfile.mkdtemp(prefix="pdk-agent-")), f"pdk-agent-{os.getpid()}-{next(_numbers)}")
     try:
         made.make()
         made.import_image(IMAGE)

@@ -20,7 +20,7 @@ from paddock.agent.reports import Reports
 from paddock.agent.session import Session, Told
 from paddock.agent.volumes import Volumes
 from paddock.drivers.engine import Engine
-from paddock.model.errors import Transient
+from paddock.model.errors import Refused, Transient
 from paddock.model.objects import HostFacts
 from paddock.wire.channel import Channel, ChannelClosed
 from paddock.wire.messages import Welcome
@@ -60,6 +60,7 @@ class Agent:
         self._connected = True
         """Until the first try has failed: a container that ended while the agent was away is not judged before."""
         self._session: Session | None = None
+        self._facts = HostFacts()
         self._streams: asyncio.Queue[str] = asyncio.Queue(MOST_STREAMS)
         self.reports = Reports()
         self.observer = Observer(around.engine, self._world)
@@ -93,32 +94,46 @@ class Agent:
                 self.volumes.run,
                 self.keeper.run,
                 self._keep_connected,
+                self._follow_facts,
             ):
                 group.create_task(forever(), name=forever.__qualname__)
             await self._carry_streams(group)
 
     async def _keep_connected(self) -> None:
         backoff = Backoff(self._world, FIRST_RECONNECT_S, MOST_RECONNECT_S)
-        facts = await self._first_facts()
+        await self._first_facts()
+        told = ""
         while True:
             started_s = self._world.clock.monotonic_s()
-            reason = await self._one_session(facts)
+            reason = await self._one_session()
             self._session = None
             self._set_connected(connected=False)
-            self._world.log.warning("not connected to the server", reason=reason, next_try=backoff.failures + 1)
             if self._world.clock.monotonic_s() - started_s > STEADY_SESSION_S:
                 backoff.reset()
+                told = ""
+            if reason != told:
+                self._world.log.warning("not connected to the server", reason=reason)
+                told = reason
             await backoff.wait()
-            facts = await self._facts_or(facts)
+            await self._look_at_machine()
 
-    async def _one_session(self, facts: HostFacts) -> str:
+    async def _follow_facts(self) -> None:
+        """Runs for ever: the server hears when this machine is not what it was."""
+        while True:
+            await asyncio.sleep(FACTS_EVERY_S)
+            before = self._facts
+            await self._look_at_machine()
+            if before != self._facts and self._session is not None:
+                await self._session.tell_facts(self._facts)
+
+    async def _one_session(self) -> str:
         try:
             channel = await self._around.dial()
         except (Transient, ChannelClosed) as error:
             return str(error)
         told = Told(assigned=self.keeper.assigned, open_stream=self._open_stream, welcomed=self._welcomed)
         self._session = Session(channel, self._around.ledger, self.reports, told, self._world)
-        return await self._session.run(self._host, self._instance, facts)
+        return await self._session.run(self._host, self._instance, self._facts)
 
     def _welcomed(self, welcome: Welcome) -> None:
         self._world.log.info("connected", host=welcome.name, environment=welcome.environment, session=welcome.session)
@@ -133,32 +148,27 @@ class Agent:
             self._connected = connected
             self.keeper.hurry_all()
 
-    async def _first_facts(self) -> HostFacts:
+    async def _first_facts(self) -> None:
         """Waits for the engine: without its facts a host is of no use to anybody."""
         backoff = Backoff(self._world, FIRST_RECONNECT_S, MOST_RECONNECT_S)
-        while True:
-            try:
-                async with asyncio.timeout(FACTS_TIMEOUT_S):
-                    facts = await self._around.facts()
-            except (Transient, TimeoutError) as error:
-                self._world.log.warning("waiting for the engine", error=str(error))
-                self._set_connected(connected=False)
-                await backoff.wait()
-                continue
-            self._use(facts)
-            return facts
+        while trouble := await self._look_at_machine():
+            if not backoff.failures:
+                self._world.log.warning("waiting for the engine", error=trouble)
+            self._set_connected(connected=False)
+            await backoff.wait()
 
-    async def _facts_or(self, old: HostFacts) -> HostFacts:
+    async def _look_at_machine(self) -> str:
+        """ "" when it could be looked at; otherwise what was known stays."""
         try:
             async with asyncio.timeout(FACTS_TIMEOUT_S):
-                facts = await self._around.facts()
-        except (Transient, TimeoutError):
-            return old
-        self._use(facts)
-        return facts
+                self._facts = await self._around.facts()
+        except (Transient, Refused, TimeoutError) as error:
+            return str(error) or "no answer in time"
+        self._use(self._facts)
+        return ""
 
     def _use(self, facts: HostFacts) -> None:
-        if facts.address != self.networks.local_address:
+        if facts.address and facts.address != self.networks.local_address:
             self.networks.local_address = facts.address
             self.networks.changed()
 

@@ -14,7 +14,7 @@ from paddock import __version__
 from paddock.drivers.engine import Engine
 from paddock.model.objects import HostFacts
 
-_SIOCGIFADDR = 0x8915
+_SIOCGIFADDR, _SIOCGIFMTU = 0x8915, 0x8921
 _ROUTES = Path("/proc/net/route")
 _OURS = ("pdk",)
 """Beginnings of the names of devices that cluster networks make on hosts."""
@@ -57,24 +57,24 @@ async def source_address(server: tuple[str, int]) -> str:
 
 
 def mtu_of(address: str) -> int:
-    """Of the device that has `address`; 1500 when it is not found."""
+    """Of the device that has `address`; 1500 when it is not found. Not from /sys, which may be another namespace's."""
     for _, name in socket.if_nameindex():
         if name != "lo" and _ipv4_of(name) == address:
-            return _mtu_of_device(name)
+            return int(struct.unpack("=i", _asked(name, _SIOCGIFMTU)[:4])[0])
     return 1500
 
 
-def _mtu_of_device(name: str) -> int:
-    return int(Path(f"/sys/class/net/{name}/mtu").read_text())
-
-
 def _ipv4_of(name: str) -> str:
+    try:
+        return socket.inet_ntoa(_asked(name, _SIOCGIFADDR)[4:8])
+    except OSError:
+        return ""
+
+
+def _asked(name: str, request: int) -> bytes:
+    """What the kernel says of a device (netdevice(7)), after its name."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-        request = struct.pack("256s", os.fsencode(name)[:15])
-        try:
-            return socket.inet_ntoa(fcntl.ioctl(probe.fileno(), _SIOCGIFADDR, request)[20:24])
-        except OSError:
-            return ""
+        return fcntl.ioctl(probe.fileno(), request, struct.pack("256s", os.fsencode(name)[:15]))[16:]
 
 
 def _subnets_now() -> tuple[str, ...]:

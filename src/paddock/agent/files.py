@@ -90,7 +90,7 @@ class Files:
 def _name(file: FileAssignment, placement: FilePlacement) -> str:
     content = hashlib.sha256(file.content).hexdigest()
     identity = f"{file.purpose} {content} {placement.uid} {placement.gid} {placement.mode:o}"
-    return f"{file.file}-{hashlib.sha256(identity.encode()).hexdigest()[:16]}"
+    return f"{file.file.replace('/', '_')}-{hashlib.sha256(identity.encode()).hexdigest()[:16]}"
 
 
 def _number(text: str, placement: FilePlacement) -> int:

@@ -284,7 +284,7 @@ class Keeper:
     async def _prepare(self, step: PrepareContainer) -> None:
         networks = await self._parts.networks.ensure(step.container)
         await self._parts.volumes.ensure(step.container)
-        await self._parts.networks.settle()
+        await self._parts.networks.settle(step.container)
         self._record(step.unit, replace(self._ledger.progress_of(step.unit), prepared=tuple(networks)))
 
     async def _prepared(self, step: CreateContainer) -> CreateContainer:
@@ -298,8 +298,7 @@ class Keeper:
             if container.role == step.role:
                 await self._parts.networks.ensure(container)
                 self._parts.files.place(container, self._file)
-                if container.endpoints:
-                    await self._parts.networks.settle()
+                await self._parts.networks.settle(container)
         if step.local_restart:
             progress = self._ledger.progress_of(assignment.unit)
             self._record(assignment.unit, replace(progress, local_restarts=progress.local_restarts + 1))

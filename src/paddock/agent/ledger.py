@@ -16,9 +16,9 @@ from msgspec.structs import replace
 
 from paddock.agent.sealing import Sealing
 from paddock.core.lifecycle import take_over
-from paddock.model.assignment import AnyItem, Assignment, FileAssignment, UnitAssignment, key_of
+from paddock.model.assignment import AnyItem, Assignment, FileAssignment, NetworkAssignment, UnitAssignment, key_of
 from paddock.model.errors import Broken, Transient
-from paddock.model.objects import UnitDesired, UnitId
+from paddock.model.objects import NetworkId, UnitDesired, UnitId
 from paddock.model.observed import Progress
 from paddock.wire.messages import Assign
 
@@ -42,13 +42,18 @@ class Gap(Exception):
 
 
 class Ledger:
-    """`items` is the assignment at `version`; 0 means none was ever confirmed. `leaving`: units dropped from it whose
-    containers may still be here. `vfs`: SQLite's way to the disk, another one where faults are tried."""
+    """`items` is the assignment at `version`; 0: none was ever confirmed. `assigned` and `networks` are parts of it.
+
+    `leaving`: units dropped from it whose containers may still be here. `vfs`: SQLite's way to the disk, another one
+    where faults are tried.
+    """
 
     def __init__(self, path: Path, sealing: Sealing, *, vfs: str | None = None) -> None:
         self._path = path
         self._sealing = sealing
         self.items: Assignment = {}
+        self.assigned: dict[UnitId, UnitAssignment] = {}
+        self.networks: dict[NetworkId, NetworkAssignment] = {}
         self.leaving: dict[UnitId, UnitAssignment] = {}
         self.progress: dict[UnitId, Progress] = {}
         self.version = 0
@@ -71,12 +76,10 @@ class Ledger:
 
     def unit(self, unit: UnitId) -> UnitAssignment | None:
         """What is wished of a unit, also of one that has been dropped and has to go."""
-        item = self.items.get(f"unit/{unit}")
-        return item if isinstance(item, UnitAssignment) else self.leaving.get(unit)
+        return self.assigned.get(unit) or self.leaving.get(unit)
 
     def units(self) -> tuple[UnitId, ...]:
-        assigned = [item.unit for item in self.items.values() if isinstance(item, UnitAssignment)]
-        return (*assigned, *self.leaving)
+        return (*self.assigned, *self.leaving)
 
     def progress_of(self, unit: UnitId) -> Progress:
         return self.progress.get(unit, Progress())
@@ -96,6 +99,7 @@ class Ledger:
         self._write(plan.statements(self._sealed), durable=True)
         self.items, self.leaving, self.version = plan.items, plan.leaving, assign.version
         self.progress.update(plan.progress)
+        self._index()
         return plan.changed
 
     def record(self, unit: UnitId, progress: Progress) -> None:
@@ -144,6 +148,13 @@ class Ledger:
             self.leaving[UnitId(unit)] = _decode_unit(body)
         for unit, body in self._database.execute("SELECT unit, body FROM progress"):
             self.progress[UnitId(unit)] = _decode_progress(body)
+        self._index()
+
+    def _index(self) -> None:
+        """Most of a large assignment is peers and names; keepers look at units and networks at every turn."""
+        items = self.items.values()
+        self.assigned = {item.unit: item for item in items if isinstance(item, UnitAssignment)}
+        self.networks = {item.network: item for item in items if isinstance(item, NetworkAssignment)}
 
     def _write(self, statements: Iterable[tuple[str, tuple[object, ...]]], *, durable: bool) -> None:
         """`durable`: a power failure cannot take it back. What is only progress can be seen on the engine again."""

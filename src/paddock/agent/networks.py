@@ -66,19 +66,18 @@ class Networks:
         self._found_names: dict[NetworkId, str] = {}
         self._ensuring = asyncio.Lock()
         self._wake = asyncio.Event()
-        self._asked = 0
-        self._done = 0
+        self._programmed: dict[NetworkId, None] = {}
         self._settled = asyncio.Condition()
         self._problems: dict[str, str] = {}
         self.local_address = ""
 
     def known(self) -> dict[NetworkId, str]:
         """Networks this host was given -> their name on the engine."""
-        return {network.network: network.engine_name for network in self._assigned().values()}
+        return {network.network: network.engine_name for network in self._ledger.networks.values()}
 
     async def ensure(self, container: ContainerAssignment) -> dict[NetworkId, NetworkAssignment]:
         """The container's networks, made on the engine where they were not."""
-        assigned = self._assigned()
+        assigned = self._ledger.networks
         wanted = {endpoint.network: assigned[endpoint.network] for endpoint in container.endpoints}
         async with self._ensuring:
             for network in wanted.values():
@@ -89,17 +88,16 @@ class Networks:
                     self.changed()
         return wanted
 
-    async def settle(self) -> None:
-        """Until the kernel and the names server know what was asked before. Not for ever: a container starts anyway."""
-        asked = self._asked
+    async def settle(self, container: ContainerAssignment) -> None:
+        """Until the kernel knows the container's networks. Not for ever: it starts anyway and is reached later."""
+        wanted = [endpoint.network for endpoint in container.endpoints]
         try:
             async with asyncio.timeout(SETTLE_TIMEOUT_S), self._settled:
-                await self._settled.wait_for(lambda: self._done >= asked)
+                await self._settled.wait_for(lambda: all(network in self._programmed for network in wanted))
         except TimeoutError:
-            self._world.log.warning("a container starts before its network is programmed")
+            self._world.log.warning("a container starts before its network is programmed", container=container.name)
 
     def changed(self) -> None:
-        self._asked += 1
         self._wake.set()
 
     def engine_listed(self) -> None:
@@ -123,7 +121,6 @@ class Networks:
                 self._listed = False
             await asyncio.sleep(GATHER_S)
             self._wake.clear()
-            asked = self._asked
             try:
                 await self._bring_about()
                 backoff.reset()
@@ -133,7 +130,6 @@ class Networks:
                 await backoff.wait()
                 continue
             async with self._settled:
-                self._done = asked
                 self._settled.notify_all()
 
     async def _bring_about(self) -> None:
@@ -141,18 +137,24 @@ class Networks:
             await self._list()
         await self._remove_unneeded()
         networks = [network for network in self._there.values() if network is not None]
-        peers = self._peers()
-        applied = await self._overlay.apply(
-            [self._wanted(network, peers.get(network.network, [])) for network in networks]
-        )
         unheard = await self._names.update(self._records(networks))
-        self._tell({**applied.problems, **unheard})
+        problems = await self._program(networks)
+        self._programmed = {network.network: None for network in networks}
+        self._tell({**problems, **unheard})
+
+    async def _program(self, networks: Sequence[NetworkAssignment]) -> Mapping[str, str]:
+        """What went wrong. While this host's address is not known the kernel keeps what it has, and goes on working."""
+        if not self.local_address:
+            return {}
+        peers = self._peers()
+        wanted = [self._wanted(network, peers.get(network.network, [])) for network in networks]
+        return (await self._overlay.apply(wanted)).problems
 
     async def _list(self) -> None:
         """Under the lock, so that a network made meanwhile is not forgotten."""
         async with self._ensuring:
             found = await self._engine.networks()
-            assigned = self._assigned()
+            assigned = self._ledger.networks
             self._there = {
                 network: assigned.get(network) if assigned.get(network) == self._there.get(network) else None
                 for network in found
@@ -184,9 +186,6 @@ class Networks:
                     continue
                 self._there.pop(network, None)
                 self._world.log.info("network is gone from the engine", network=name)
-
-    def _assigned(self) -> dict[NetworkId, NetworkAssignment]:
-        return {item.network: item for item in self._ledger.items.values() if isinstance(item, NetworkAssignment)}
 
     def _needed(self) -> dict[NetworkId, None]:
         return {
@@ -226,6 +225,7 @@ class Networks:
             NamedContainer(
                 addresses={endpoint.network: endpoint.ipv4 for endpoint in container.endpoints},
                 links=container.links,
+                resolvers=tuple(container.body.get("HostConfig", {}).get("Dns") or ()),
             )
             for unit in self._units()
             for container in unit.containers

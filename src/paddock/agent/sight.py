@@ -70,7 +70,7 @@ class Sight:
         return tuple(dict.fromkeys(found))
 
     def _assigned(self) -> list[UnitAssignment]:
-        return [item for item in self._ledger.items.values() if isinstance(item, UnitAssignment)]
+        return list(self._ledger.assigned.values())
 
 
 def _cared_for(assignment: UnitAssignment) -> list[str]:

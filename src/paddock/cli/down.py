@@ -46,12 +46,14 @@ def down(
 
 async def _down(stacks: list[str], *, volumes: bool, detach: bool, timeout_s: float | None) -> None:
     async with connected() as client:
+        kept = {stack: (await client.stack(stack)).volumes if volumes else () for stack in stacks}
         for stack in stacks:
             await client.remove_stack(stack, volumes=volumes)
         for stack in [] if detach else stacks:
             try:
                 async with asyncio.timeout(timeout_s):
                     await _gone(client, stack)
+                    await _volumes_gone(client, kept[stack])
             except TimeoutError:
                 raise Refused(f"{stack} is not gone after {timeout_s:g} s", hint=f"paddock explain {stack}") from None
             say(f"{stack} removed")
@@ -63,11 +65,26 @@ async def _gone(client: Client, stack: str) -> None:
     while True:
         try:
             await client.stack(stack)
+            containers = len(await client.containers(stack=stack))
         except NotFound:
             return
-        containers = len(await client.containers(stack=stack))
         if containers != left and left != -1:
             say(f"{stack}: {containers} containers left")
         left = containers
+        await asyncio.sleep(pause_s)
+        pause_s = min(pause_s * 1.5, LOOK_AGAIN_S)
+
+
+async def _volumes_gone(client: Client, names: tuple[str, ...]) -> None:
+    """Only then can a stack of that name be brought up again. Those on lost hosts go when their host returns."""
+    if not names:
+        return
+    lost = [host.name for host in await client.hosts() if host.state == "lost"]
+    pause_s = LOOK_S
+    while left := [view for view in await client.volumes() if view.name in names]:
+        if all(view.host in lost for view in left):
+            for view in left:
+                say(f"volume {view.name} is removed when {view.host}, which is lost, returns")
+            return
         await asyncio.sleep(pause_s)
         pause_s = min(pause_s * 1.5, LOOK_AGAIN_S)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, NoReturn
 
@@ -66,5 +65,7 @@ async def wanted_services(client: Client, names: Sequence[str], *, stack: str = 
 
 
 def unknown(kind: str, name: str, known: Iterable[str]) -> NoReturn:
+    import difflib
+
     close = difflib.get_close_matches(name, sorted(set(known)), n=1, cutoff=0.5)
     raise NotFound(f"there is no {kind} {name}", hint=f"did you mean {close[0]}?" if close else "see `paddock ps -a`")

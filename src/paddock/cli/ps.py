@@ -65,6 +65,8 @@ def state(view: ContainerView, now: float) -> str:
         notes.append(f"{view.restarts} restart{'s' if view.restarts > 1 else ''}")
     if view.message and view.state != "running":
         notes.append(view.message)
+    if view.waiting:
+        notes.append(view.waiting.reason)
     suffix = f" ({', '.join(notes)})" if notes else ""
     if view.state == "running" and view.since_s:
         return f"running {output.age(now - view.since_s)}{suffix}"

@@ -7,10 +7,16 @@ from typing import Literal, NamedTuple
 
 from paddock.wire.api import ContainerView, ServiceView
 
-FAILURES = 3
-"""Generations of one slot that may end badly, since the change, before it is called a failure."""
+FAILURES = 5
+"""How often a container may end badly, since the change, before it is called a failure."""
 
-STALL_S = 30.0
+REFUSALS = 3
+"""The same where its host could not even make it: no such image, a port taken."""
+
+STEADY_S = 5.0
+"""How long what has ended badly once must run before it counts as running."""
+
+STALL_S = 15.0
 """How long units may find no host before the command says so and ends; the wish stays."""
 
 SETTLE_S = 3.0
@@ -34,6 +40,8 @@ class Progress(NamedTuple):
     done: bool = False
     ended: str = ""
     """Why it looks as if it had failed, though it may be about to be tried again."""
+    shaky: bool = False
+    """It has ended badly since the change, so that running now may not last."""
     stalled: bool = False
     """Units have no host: only the cluster can change that."""
 
@@ -57,8 +65,9 @@ def progress(
 def _service(view: ServiceView, containers: list[ContainerView], wish: Wish, earlier: Mapping[str, int]) -> Progress:
     recent = [each for each in containers if each.generation > earlier.get(slot_of(each), 0)]
     ended_badly = [each for each in recent if each.state in _BAD]
+    bad_ends = _bad_ends(recent, earlier)
     unplaced = view.waiting is not None or any(each.waiting and not each.host for each in containers)
-    failed = _failure(view, ended_badly)
+    failed = _failure(view, recent, bad_ends)
     done = not failed and _is_done(view, containers, wish)
     return Progress(
         service=f"{view.stack}/{view.name}",
@@ -70,30 +79,47 @@ def _service(view: ServiceView, containers: list[ContainerView], wish: Wish, ear
         failed=failed,
         done=done,
         ended=_last_words(ended_badly) or "it failed" if view.state == "failed" else "",
+        shaky=bad_ends > 0,
         stalled=unplaced and not done,
     )
 
 
 def _is_done(view: ServiceView, containers: list[ContainerView], wish: Wish) -> bool:
     """All run, whatever their health says: unless `ready` is asked for, or the service has one on every host."""
+    too_many = view.running > view.replicas and not view.mode.startswith("global")
     if view.state in _SETTLED:
-        return wish != "stopped" or view.state != "running"
+        return not too_many and (wish != "stopped" or view.state != "running")
     if wish != "running" or view.mode.startswith("global") or view.state in _UNSETTLED:
         return False
     complete = sum(1 for each in containers if each.state == "complete")
-    return view.running <= view.replicas <= view.running + complete
+    return not too_many and view.running + complete >= view.replicas
 
 
 def slot_of(view: ContainerView) -> str:
     return f"{view.stack}/{view.service}.{view.slot}"
 
 
-def _failure(view: ServiceView, ended_badly: list[ContainerView]) -> str:
-    if view.rollout and view.rollout.state in ("paused", "rolled-back", "rolling-back"):
+def _bad_ends(recent: list[ContainerView], earlier: Mapping[str, int]) -> int:
+    """Of the slot that has most of them. The server forgets old generations, so it is their numbers that are counted;
+    where the engine itself starts containers again, its count is added."""
+    most = 0
+    for each in recent:
+        tries = each.generation - earlier.get(slot_of(each), 0)
+        over = 0 if each.state in _BAD else 1
+        most = max(most, tries - over + each.status.restarts)
+    return most
+
+
+def _failure(view: ServiceView, recent: list[ContainerView], bad_ends: int) -> str:
+    ended_badly = [each for each in recent if each.state in _BAD]
+    if view.rollout and view.rollout.state in ("paused", "rolling-back"):
         return view.rollout.message or f"its update is {view.rollout.state}"
-    slots = [each.slot for each in ended_badly]
-    if any(slots.count(slot) >= FAILURES for slot in slots):
-        return f"{_last_words(ended_badly)}, {FAILURES} times"
+    if view.rollout and view.rollout.state == "rolled-back" and recent:
+        return view.rollout.message or "its update was rolled back"
+    refused = any(each.state == "rejected" for each in ended_badly)
+    if bad_ends >= (REFUSALS if refused else FAILURES):
+        words = _last_words(ended_badly or recent)
+        return f"{words}, {bad_ends} times"
     return ""
 
 
@@ -102,7 +128,7 @@ def _last_words(ended: list[ContainerView]) -> str:
         return ""
     last = max(ended, key=lambda each: (each.since_s, each.generation))
     if last.message:
-        return f"{last.name}: {last.message}"
+        return last.message if last.message.startswith(last.name) else f"{last.name}: {last.message}"
     code = last.status.exit_code
     return f"{last.name} ended with exit code {code}" if code is not None else f"{last.name} {last.state}"
 
@@ -121,6 +147,8 @@ def _reason(view: ServiceView, containers: list[ContainerView], wish: Wish) -> s
         return ", ".join(states)
     if view.running == view.replicas and wish == "ready":
         return "waiting to be healthy"
+    if view.state in _UNSETTLED:
+        return view.state
     return "starting" if view.running < view.replicas else "stopping"
 
 
@@ -135,9 +163,9 @@ def verdict(rows: Sequence[Progress], stalled_for_s: float) -> Verdict:
     failures = [f"{row.service}: {row.failed or row.ended}" for row in rows if row.failed or (row.ended and settled)]
     if failures:
         return Verdict("failed", tuple(failures))
-    if all(row.done for row in rows):
+    if all(row.done and (not row.shaky or stalled_for_s >= STEADY_S) for row in rows):
         return Verdict("done")
     open_rows = [row for row in rows if not row.done]
-    if stalled_for_s >= STALL_S and all(row.stalled for row in open_rows):
+    if open_rows and stalled_for_s >= STALL_S and all(row.stalled for row in open_rows):
         return Verdict("failed", tuple(f"{row.service} still waits: {row.waits_for}" for row in open_rows))
     return Verdict("waiting")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -75,7 +76,8 @@ async def open_exec(connections: Connections, path: str, start: ExecStart) -> As
     except (OSError, TimeoutError, InvalidHandshake) as error:
         raise Transient(f"the server at {connections.server} cannot be reached: {error}") from error
     try:
-        await connection.send(msgspec.json.encode(start).decode())
+        with contextlib.suppress(ConnectionClosed):  # what the server had to say instead can still be read
+            await connection.send(msgspec.json.encode(start).decode())
         yield ExecStream(connection)
     finally:
         await connection.close()

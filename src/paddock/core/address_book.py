@@ -11,6 +11,8 @@ from paddock.core.draft import Draft
 from paddock.core.subnets import Layout, layout, number, text
 from paddock.model.objects import HostId, Network, NetworkId, StackId, Unit, UnitDesired, UnitState
 
+BLOCKS_COUNTED = 4096
+
 
 def holds(unit: Unit) -> bool:
     """It has the address, or will want it when it is started again."""
@@ -59,22 +61,32 @@ class AddressBook:
 
     def gateways_for(self, hosts: list[HostId]) -> dict[HostId, str]:
         """A gateway address for each, as far as there are blocks: lowest block first, crowded ones last."""
+        found = [address for address in sorted(self._reserved) if address not in self._gateways]
+        found += self._free_gateways(len(hosts) - len(found))
+        return {host: text(address) for host, address in zip(hosts, found, strict=False)}
+
+    def blocks_left(self) -> int:
+        """How many more hosts can take part; not counted further than it matters."""
+        waiting = sum(1 for address in self._reserved if address not in self._gateways)
+        return waiting + len(self._free_gateways(BLOCKS_COUNTED))
+
+    def _free_gateways(self, wanted: int) -> list[int]:
         used = {self.layout.block_of(address): None for address in self._gateways}
         crowded = self.crowded()
-        free = [block for block in range(self.layout.blocks) if block not in used]
-        free = [block for block in free if block not in crowded] + [block for block in free if block in crowded]
-        found: dict[HostId, str] = {}
-        asked = next(iter(self._reserved - set(self._gateways)), None)
-        for host, block in zip(hosts, free, strict=False):
-            address, asked = (asked, None) if asked is not None else (self._gateway_in(block), None)
-            if address is not None:
-                found[host] = text(address)
+        found: list[int] = []
+        for also_crowded in (False, True):
+            for block in range(self.layout.blocks):
+                if len(found) >= wanted:
+                    return found
+                if block not in used and (block in crowded) == also_crowded:
+                    gateway = self._gateway_in(block)
+                    found += [gateway] if gateway is not None else []
         return found
 
     def _gateway_in(self, block: int) -> int | None:
-        start = self.layout.first + block * self.layout.block_size
+        start = self.layout.first_block + block * self.layout.block_size
         for address in range(self.layout.gateway(block), start + self.layout.block_size):
-            if self.layout.usable(address) and not self.holder(address):
+            if self.spare(address):
                 return address
         return None
 

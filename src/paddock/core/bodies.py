@@ -6,7 +6,7 @@ and the DNS server are added by the agent, which alone knows where these are on 
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 from msgspec.structs import replace
 
@@ -16,7 +16,7 @@ from paddock.core.subnets import mac_of
 from paddock.model.assignment import ContainerAssignment, Endpoint, FilePlacement, UnitAssignment
 from paddock.model.objects import Environment, Revision, Service, ServiceId, Unit, UnitDesired, UnitId, Volume
 from paddock.model.snapshot import Snapshot
-from paddock.model.specs import ContainerSpec, Sharing
+from paddock.model.specs import ContainerSpec, ServiceSpec, Sharing
 
 
 def unit_assignment(snapshot: Snapshot, unit: Unit, revision: Revision) -> UnitAssignment:
@@ -30,7 +30,15 @@ def unit_assignment(snapshot: Snapshot, unit: Unit, revision: Revision) -> UnitA
         reuses=unit.reuses,
         hands_off=unit.standalone,
         engine_restarts=revision.spec.restart.engine,
+        restart=local_restart(revision.spec),
     )
+
+
+def local_restart(spec: ServiceSpec) -> Literal["none", "on-failure", "any"]:
+    """What an agent without its server does about an exit. A job that ended well is done, whatever its policy says."""
+    if spec.mode.endswith("-job") and spec.restart.condition == "any":
+        return "on-failure"
+    return spec.restart.condition
 
 
 def _container(snapshot: Snapshot, unit: Unit, revision: Revision, role: str) -> ContainerAssignment:
@@ -86,7 +94,7 @@ def _body(
 ) -> dict[str, Any]:
     body = dict(container.config)
     body["Image"] = container.image
-    body["Labels"] = {**(body.get("Labels") or {}), **_labels(snapshot, unit)}
+    body["Labels"] = {**(body.get("Labels") or {}), **labels_of(snapshot, unit)}
     host = dict(body.get("HostConfig") or {})
     if container.ports and container.network_mode != "host":
         body["ExposedPorts"] = {**(body.get("ExposedPorts") or {}), **_exposed(container)}
@@ -101,12 +109,12 @@ def _body(
     return body
 
 
-def _labels(snapshot: Snapshot, unit: Unit) -> dict[str, str]:
+def labels_of(snapshot: Snapshot, unit: Unit) -> dict[str, str]:
     environment = snapshot.get(Environment, unit.environment)
     return {
         "io.paddock.unit": unit.id,
         "io.paddock.service": unit.service_name,
-        "io.paddock.stack": unit.stack_name,
+        **({"io.paddock.stack": unit.stack_name} if unit.stack_name else {}),
         "io.paddock.environment": environment.name if environment is not None else unit.environment,
     }
 

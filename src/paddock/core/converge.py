@@ -12,6 +12,7 @@ import msgspec
 
 from paddock.core.attachments import networks_of
 from paddock.core.draft import Draft
+from paddock.core.links import links
 from paddock.core.reconcile.handover import handover
 from paddock.core.reconcile.history import history, unused_revisions
 from paddock.core.reconcile.hosts import hosts
@@ -30,6 +31,11 @@ from paddock.model.snapshot import Snapshot
 
 MOST_ROUNDS = 12
 """Times one service is looked at in one call; what is left then is found by the next call."""
+
+RECONCILERS = (
+    restarts, rollouts, moves, services, placement, handover, ordering, history, unused_revisions,
+)  # fmt: skip
+"""For one service, in this order: first what becomes of the units there are, then those that are missing."""
 
 
 class Plan(msgspec.Struct, frozen=True, kw_only=True):
@@ -64,17 +70,15 @@ def _services(draft: Draft, touched: dict[str, None], scope: Scope) -> None:
             if service is None or rounds.get(id, 0) >= MOST_ROUNDS:
                 continue
             rounds[id] = rounds.get(id, 0) + 1
-            before = draft.writes
+            before, neighbours = draft.writes, _neighbours(draft, service)
             _service(draft, service)
             if draft.writes != before:
-                again |= {id: None} | dict.fromkeys(_neighbours(draft, service))
+                again |= {id: None} | dict.fromkeys(neighbours)
         queue = _in_order(draft, again)
 
 
 def _service(draft: Draft, service: Service) -> None:
-    for reconcile in (
-        services, restarts, rollouts, moves, services, placement, handover, ordering, history, unused_revisions,
-    ):  # fmt: skip
+    for reconcile in RECONCILERS:
         current = draft.get(Service, service.id)
         if current is None:
             return
@@ -88,16 +92,11 @@ def _in_order(draft: Draft, ids: Iterable[str]) -> list[str]:
 
 def _neighbours(draft: Draft, service: Service) -> list[str]:
     """Services whose own answer may change with this one's: those of the stack that name it, or are named by it."""
-    stack = draft.services_of_stack(service.stack)
-    if len(stack) < 2:
-        return []
-    named = _names(draft, service)
-    return [other.id for other in stack if other.name in named or service.name in _names(draft, other)]
-
-
-def _names(draft: Draft, service: Service) -> list[str]:
+    between = links(draft, service.stack)
+    naming = [id for id, _ in between.dependents.get(service.name, ())] + between.sharers.get(service.name, [])
     spec = draft.spec(service)
-    return [one.service for one in spec.depends_on] + [one.service for one in spec.container.sharing]
+    named = [one.service for one in spec.depends_on] + [one.service for one in spec.container.sharing]
+    return [*naming, *(between.ids[name] for name in named if name in between.ids)]
 
 
 def _allot(draft: Draft, touched: dict[str, None]) -> None:

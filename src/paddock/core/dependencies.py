@@ -6,7 +6,8 @@ from collections.abc import Iterator
 
 from paddock.core.draft import Draft
 from paddock.core.generations import attempts_exhausted
-from paddock.core.revisions import outdated
+from paddock.core.links import links
+from paddock.core.revisions import current, outdated
 from paddock.model.objects import Service, ServiceId, Unit, UnitDesired, UnitState
 from paddock.model.specs import Dependency, RestartPolicy
 
@@ -67,16 +68,16 @@ def newest_wanted(draft: Draft, service: Service) -> Iterator[Unit | None]:
         wanted = list(range(1, service.replicas + 1))
     for slot in wanted:
         units = slots.get(slot)
-        yield units[-1] if units else None
+        yield current(draft, service, units) if units else None
 
 
 def dependents(draft: Draft, service: Service) -> list[tuple[Service, Dependency]]:
     """Services of the stack that depend on this one."""
     found = []
-    for other in draft.services_of_stack(service.stack):
-        for dependency in draft.spec(other).depends_on:
-            if dependency.service == service.name and other.id != service.id:
-                found.append((other, dependency))
+    for id, dependency in links(draft, service.stack).dependents.get(service.name, ()):
+        other = draft.get(Service, id)
+        if other is not None and id != service.id:
+            found.append((other, dependency))
     return found
 
 

@@ -13,6 +13,7 @@ import msgspec
 from paddock.core.schedule.fleet import Fleet
 from paddock.model.changes import Change, Delete, Put
 from paddock.model.objects import (
+    KINDS,
     Environment,
     Host,
     HostId,
@@ -26,7 +27,6 @@ from paddock.model.objects import (
     Unit,
     UnitId,
     UnitState,
-    kind_of,
 )
 from paddock.model.snapshot import Snapshot
 from paddock.model.specs import ServiceSpec
@@ -45,15 +45,15 @@ class Draft:
         self.snapshot = snapshot
         self.now_s = now_s
         self.wake_at_s: float | None = None
-        self._written: dict[tuple[str, str], Object | None] = {}
-        self._reasons: dict[tuple[str, str], str] = {}
+        self._written: dict[type[Object], dict[str, Object | None]] = {kind: {} for kind in KINDS}
+        self._reasons: dict[type[Object], dict[str, str]] = {kind: {} for kind in KINDS}
         self._slots: dict[ServiceId, Slots] = {}
         self._fleets: dict[str, Fleet] = {}
         self._hosts: dict[str, list[Host]] = {}
-        self._fresh_units: dict[str, dict[str, None]] = {}
+        self._fresh_on_network: dict[NetworkId, dict[str, None]] = {}
         self._fresh_names: dict[str, str] = {}
         self._fresh_addresses: dict[tuple[NetworkId, str], UnitId] = {}
-        self._books: dict[str, Any] = {}
+        self._remembered: dict[str, Any] = {}
         self.writes = 0
 
     def wake(self, at_s: float) -> None:
@@ -64,22 +64,20 @@ class Draft:
     # Reading
 
     def get(self, kind: type[T], id: str) -> T | None:
-        key = (kind_of(kind), id)
-        if key in self._written:
-            return cast("T | None", self._written[key])
+        written = self._written[kind]
+        if id in written:
+            return cast("T | None", written[id])
         return self.snapshot.get(kind, id)
 
     def table(self, kind: type[T]) -> list[T]:
         """Every object of the kind, sorted by id."""
-        name = kind_of(kind)
         found: dict[str, T | None] = dict(self.snapshot.table(kind))
-        found.update({id: cast("T | None", thing) for (of, id), thing in self._written.items() if of == name})
+        found.update(cast("dict[str, T | None]", self._written[kind]))
         return [thing for _, thing in sorted(found.items()) if thing is not None]
 
     def written(self, kind: type[Object]) -> list[str]:
         """Ids of the kind that were written in this draft."""
-        name = kind_of(kind)
-        return [id for of, id in self._written if of == name]
+        return list(self._written[kind])
 
     def hosts(self, environment: str) -> list[Host]:
         """Of the environment, sorted by id."""
@@ -119,25 +117,20 @@ class Draft:
         return [unit for slot in sorted(slots) for unit in slots[slot]]
 
     def units_on_network(self, network: NetworkId) -> list[Unit]:
-        return self._units_by(f"network/{network}", self.snapshot.units_on_network(network))
-
-    def units_on_host(self, host: HostId) -> list[Unit]:
-        return self._units_by(f"host/{host}", self.snapshot.units_on_host(host))
+        """Sorted by id."""
+        ids = {unit.id: None for unit in self.snapshot.units_on_network(network)}
+        ids |= self._fresh_on_network.get(network, {})
+        found = [self.get(Unit, id) for id in sorted(ids)]
+        return [unit for unit in found if unit is not None and network in unit.addresses]
 
     def name_taken(self, environment: str, name: str) -> bool:
         """Containers of that name are, or may be, on some host."""
-        key = f"{environment}/{name}"
-        ids = [unit.id for unit in self.snapshot.units_named(environment, name)]
-        if key in self._fresh_names:
-            ids.append(self._fresh_names[key])
+        made = self._fresh_names.get(f"{environment}/{name}")
+        ids = [] if made is None else [made]
+        if self.snapshot.named(Unit, environment, name) is not None:
+            ids += [unit.id for unit in self.snapshot.units_named(environment, name)]
         found = [self.get(Unit, id) for id in ids]
         return any(unit is not None and unit.name == name and unit.state not in GONE for unit in found)
-
-    def _units_by(self, key: str, before: list[Unit]) -> list[Unit]:
-        """Units that the snapshot or the draft ever knew under `key`, as they are now; sorted by id."""
-        ids = {unit.id: None for unit in before} | self._fresh_units.get(key, {})
-        found = [self.get(Unit, id) for id in sorted(ids)]
-        return [unit for unit in found if unit is not None and key in _unit_keys(unit)]
 
     def fleet(self, environment: str) -> Fleet:
         """Hosts with what is taken on them; built once, kept true by every write."""
@@ -153,7 +146,7 @@ class Draft:
         return self._fleets[environment]
 
     def _all_units(self, environment: str) -> Iterable[Unit]:
-        written = {id: thing for (kind, id), thing in self._written.items() if kind == "unit"}
+        written = self._written[Unit]
         table = self.snapshot.table(Unit)
         for id, unit in table.items():
             if unit.environment == environment and id not in written:
@@ -164,10 +157,10 @@ class Draft:
 
     def remembered(self, key: str) -> Any:
         """What another room worked out from this draft and keeps up to date itself."""
-        return self._books.get(key)
+        return self._remembered.get(key)
 
     def remember(self, key: str, value: Any) -> None:
-        self._books[key] = value
+        self._remembered[key] = value
 
     def made_with(self, network: NetworkId, address: str) -> UnitId | None:
         """The unit that was made in this draft with that address, the last one if there were several."""
@@ -191,45 +184,52 @@ class Draft:
         count = 0
         for change in changes:
             thing: Object = change.object
-            kind = kind_of(thing)
-            before = cast("Object | None", self.get(type(thing), thing.id))
+            kind = type(thing)
+            before = cast("Object | None", self.get(kind, thing.id))
             after = None if isinstance(change, Delete) else thing
-            self._written[(kind, thing.id)] = after
-            self._note_reason((kind, thing.id), change.reason)
-            if kind == "unit":
-                self._unit_written(cast("Unit | None", before), cast("Unit | None", after))
-                if not taken:
-                    self._recount(cast("Unit | None", before), cast("Unit | None", after))
-            elif kind == "host":
+            self._written[kind][thing.id] = after
+            known = self._reasons[kind].get(thing.id)
+            self._reasons[kind][thing.id] = (
+                change.reason if not known or known == change.reason else f"{known}; {change.reason}"
+            )
+            if kind is Unit:
+                self._unit_written(cast("Unit | None", before), cast("Unit | None", after), taken=taken)
+            elif isinstance(thing, Service):
+                self._remembered.pop(f"links/{thing.stack}", None)
+            elif kind is Host:
                 self._hosts.clear()
                 self._fleets.clear()
             count += 1
         self.writes += count
         return count
 
-    def _note_reason(self, key: tuple[str, str], reason: str) -> None:
-        known = self._reasons.get(key)
-        self._reasons[key] = reason if not known or known == reason else f"{known}; {reason}"
-
-    def _unit_written(self, before: Unit | None, after: Unit | None) -> None:
+    def _unit_written(self, before: Unit | None, after: Unit | None, *, taken: bool) -> None:
         either = after if after is not None else before
         if either is None:
             return
         slots = self.slots(either.service)
-        others = [unit for unit in slots.get(either.slot, ()) if unit.generation != either.generation]
-        if after is not None:
-            at = sum(1 for unit in others if unit.generation < after.generation)
-            others.insert(at, after)
-            for key in _unit_keys(after):
-                self._fresh_units.setdefault(key, {})[after.id] = None
-            if before is None:
-                self._fresh_names[f"{after.environment}/{after.name}"] = after.id
-                for network, address in after.addresses.items():
-                    self._fresh_addresses[(network, address)] = UnitId(after.id)
-        if others:
-            slots[either.slot] = others
+        units = slots.get(either.slot)
+        if after is None:
+            left = [unit for unit in units or () if unit.generation != either.generation]
+            if left:
+                slots[either.slot] = left
+            else:
+                slots.pop(either.slot, None)
+        elif not units or units[-1].generation < after.generation:
+            slots[either.slot] = [*units, after] if units else [after]
         else:
-            slots.pop(either.slot, None)
+            slots[either.slot] = [after if unit.generation == after.generation else unit for unit in units]
+        if after is not None and before is None:
+            self._fresh_names[f"{after.environment}/{after.name}"] = after.id
+        if after is not None and after.addresses:
+            self._addresses_written(after)
+        if not taken and self._fleets:
+            self._recount(before, after)
+
+    def _addresses_written(self, unit: Unit) -> None:
+        for network, address in unit.addresses.items():
+            self._fresh_addresses[(network, address)] = UnitId(unit.id)
+            self._fresh_on_network.setdefault(network, {})[unit.id] = None
 
     def _recount(self, before: Unit | None, after: Unit | None) -> None:
         for unit, coming in ((before, False), (after, True)):
@@ -245,32 +245,31 @@ class Draft:
         """Takes a trial back: `made` is as if never written, `before` as it was, and `writes` what it counted then."""
         if made is not None:
             self.apply([Delete(object=made, reason="")])
-            del self._written[("unit", made.id)], self._reasons[("unit", made.id)]
+            del self._written[Unit][made.id], self._reasons[Unit][made.id]
         self.apply([Put(object=before, reason="")])
         if self.snapshot.get(Unit, before.id) == before:
-            del self._written[("unit", before.id)], self._reasons[("unit", before.id)]
+            del self._written[Unit][before.id], self._reasons[Unit][before.id]
         self.writes = writes
 
     def changes(self) -> tuple[Change, ...]:
-        """What is left to write: one change per object, none where nothing differs, in the order first decided."""
+        """What is left to write: one change per object, none where nothing differs, by kind, as first decided."""
         found: list[Change] = []
-        for (kind, id), after in self._written.items():
-            before = cast("Object | None", self.snapshot._tables[kind].get(id))
-            reason = self._reasons[(kind, id)]
-            if after is None:
-                if before is not None:
-                    found.append(Delete(object=cast(Any, before), reason=reason))
-            elif before is None:
-                found.append(Put(object=cast(Any, after), reason=reason))
-            elif after != before:
-                found.append(
-                    Put(object=cast(Any, msgspec.structs.replace(after, version=before.version)), reason=reason)
-                )
+        for kind, written in self._written.items():
+            table = self.snapshot.table(kind)
+            for id, after in written.items():
+                change = _difference(table.get(id), after, self._reasons[kind][id])
+                if change is not None:
+                    found.append(change)
         return tuple(found)
 
 
-def _unit_keys(unit: Unit) -> list[str]:
-    keys = [f"network/{network}" for network in unit.addresses]
-    if unit.host is not None:
-        keys.append(f"host/{unit.host}")
-    return keys
+def _difference(before: Object | None, after: Object | None, reason: str) -> Change | None:
+    if after is None:
+        return None if before is None else Delete(object=cast(Any, before), reason=reason)
+    if before is None:
+        return Put(object=cast(Any, after), reason=reason)
+    if after == before:
+        return None
+    if after.version != before.version:
+        after = msgspec.structs.replace(after, version=before.version)
+    return Put(object=cast(Any, after), reason=reason)

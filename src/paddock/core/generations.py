@@ -56,9 +56,9 @@ def attempts_exhausted(unit: Unit, policy: RestartPolicy) -> bool:
 
 
 def next_unit(draft: Draft, service: Service, slot: int, previous: Unit | None) -> Unit:
-    """A unit that is not placed yet, after `previous` (the newest in the slot so far)."""
+    """A unit that is not placed yet, after `previous` (the one that had the slot so far)."""
     spec = draft.spec(service)
-    generation = previous.generation + 1 if previous is not None else service.used_generations + 1
+    generation = next_generation(draft, service, slot)
     memory = Memory()
     if previous is not None and not outdated(draft, service, previous):
         memory = memory_after(previous, spec.restart)
@@ -85,17 +85,24 @@ def next_unit(draft: Draft, service: Service, slot: int, previous: Unit | None) 
     )
 
 
+def next_generation(draft: Draft, service: Service, slot: int) -> int:
+    """One that no unit of the slot ever had, those included that are deleted by now."""
+    units = draft.slots(ServiceId(service.id)).get(slot)
+    return max(units[-1].generation if units else 0, service.used_generations) + 1
+
+
 def started_again(draft: Draft, service: Service, previous: Unit, memory: Memory) -> Unit:
     """The next unit of the slot, made of the containers of `previous`, which stay where they are."""
+    generation = next_generation(draft, service, previous.slot)
     return Unit(
-        id=unit_id(ServiceId(service.id), previous.slot, previous.generation + 1),
+        id=unit_id(ServiceId(service.id), previous.slot, generation),
         environment=service.environment,
         stack=service.stack,
         service=ServiceId(service.id),
         stack_name=service.stack_name,
         service_name=service.name,
         slot=previous.slot,
-        generation=previous.generation + 1,
+        generation=generation,
         revision=service.revision,
         name=previous.name,
         host=previous.host,

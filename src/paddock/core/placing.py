@@ -10,6 +10,7 @@ import numpy as np
 from paddock.core.address_book import book_of
 from paddock.core.attachments import networks_of, stays_on_host, volumes_of
 from paddock.core.draft import Draft
+from paddock.core.links import links
 from paddock.core.presence import presences
 from paddock.core.schedule.ask import Ask, Pin
 from paddock.core.schedule.fleet import Flags, Ints
@@ -22,6 +23,8 @@ from paddock.model.objects import Host, HostId, Network, Service, ServiceId, Uni
 FAILURE_COUNTS_S = 300.0
 """How long a failure on a host counts against it for that service."""
 CRASHES_COUNT_FROM = 3
+SO_MANY_BLOCKS = 64
+"""A network with more blocks left than this is not counted out to see how many of them are crowded."""
 
 
 class Placed(msgspec.Struct, frozen=True, kw_only=True):
@@ -66,7 +69,7 @@ def _one_by_one(draft: Draft, service: Service, unit: Unit) -> bool:
 def _write(draft: Draft, service: Service, units: list[Unit], outcome: Outcome) -> list[Unit]:
     fleet = draft.fleet(service.environment)
     fleet.take_at(draft.spec(service), np.array(outcome.where, dtype=np.int64))
-    hosts = [HostId(host.id) for host in fleet.hosts]
+    hosts = fleet.ids
     placed = [
         msgspec.structs.replace(
             unit,
@@ -160,9 +163,9 @@ def pins(draft: Draft, service: Service, unit: Unit | None) -> tuple[Pin, ...]:
     for sharing in revision.spec.container.sharing:
         found.append(_partner_pin(draft, service, sharing.service, unit.slot if unit is not None else 1))
     found += volume_pins(draft, service)
-    for other in draft.services_of_stack(service.stack):
-        if any(sharing.service == service.name for sharing in draft.spec(other).container.sharing):
-            found += volume_pins(draft, other)
+    for id in links(draft, service.stack).sharers.get(service.name, ()):
+        other = draft.get(Service, id)
+        found += volume_pins(draft, other) if other is not None else []
     return tuple(found)
 
 
@@ -210,7 +213,10 @@ def _blocks_left(draft: Draft, id: str) -> int:
     network = draft.get(Network, id)
     if network is None or not network.subnet:
         return 0
-    return layout(network.subnet, network.spec.ip_range).blocks - len(network.gateways)
+    plan = layout(network.subnet, network.spec.ip_range)
+    if plan.blocks - len(network.gateways) > SO_MANY_BLOCKS:
+        return plan.blocks - len(network.gateways)
+    return book_of(draft, network).blocks_left()
 
 
 def _host_name(draft: Draft, id: HostId) -> str:

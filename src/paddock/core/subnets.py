@@ -25,21 +25,22 @@ class Layout(NamedTuple):
 
     first: int
     last: int
+    first_block: int
     block_size: int
     blocks: int
     first_unit: int
     last_unit: int
 
     def gateway(self, block: int) -> int:
-        return max(self.first + block * self.block_size, self.first + 1)
+        return max(self.first_block + block * self.block_size, self.first + 1)
 
     def block_of(self, address: int) -> int | None:
         """The block the address lies in; None above the blocks."""
-        at = (address - self.first) // self.block_size
+        at = (address - self.first_block) // self.block_size
         return at if 0 <= at < self.blocks else None
 
     def block_range(self, block: int) -> str:
-        start = self.first + block * self.block_size
+        start = self.first_block + block * self.block_size
         return f"{IPv4Address(start)}/{32 - (self.block_size.bit_length() - 1)}"
 
     def usable(self, address: int) -> bool:
@@ -55,13 +56,14 @@ def layout(subnet: str, ip_range: str = "") -> Layout:
     bits = min(max(LARGEST_BLOCK_BITS, network.prefixlen + 4), 32)
     size = 1 << (32 - bits)
     half = (last - first + 1) // 2
-    blocks = max(half // size, 1)
+    first_block = first if size > 1 else first + 1
+    blocks = max((first + half - first_block) // size, 1)
     first_unit, last_unit = first + max(half, 2), last - 1
     if ip_range:
         asked = IPv4Network(ip_range, strict=False)
         first_unit = max(int(asked.network_address), first + 1)
         last_unit = min(int(asked.broadcast_address), last - 1)
-    return Layout(first, last, size, blocks, first_unit, last_unit)
+    return Layout(first, last, first_block, size, blocks, first_unit, last_unit)
 
 
 def text(address: int) -> str:

@@ -14,32 +14,72 @@ import msgspec
 
 from paddock.cli.output import say
 from paddock.model.errors import Refused, UserError
+from paddock.playground.wait import until
 
 FOLDER = Path("/etc/systemd/system")
+STATE = Path("/var/lib")
 TIMEOUT_S = 60.0
+SETTLE_S = 2.0
+"""A process that cannot begin (port taken, not joined) has ended by then."""
+
+_CONFINED = """NoNewPrivileges=yes
+LockPersonality=yes
+RestrictRealtime=yes
+RestrictNamespaces=yes
+SystemCallArchitectures=native
+RestrictAddressFamilies=AF_UNIX AF_INET AF_INET6 AF_NETLINK
+"""
+SERVER = (
+    _CONFINED
+    + """CapabilityBoundingSet=CAP_NET_BIND_SERVICE
+ProtectSystem=strict
+ProtectHome=read-only
+PrivateTmp=yes
+PrivateDevices=yes
+ProtectKernelTunables=yes
+ProtectKernelModules=yes
+ProtectKernelLogs=yes
+ProtectControlGroups=yes
+ProtectClock=yes
+ProtectHostname=yes
+RestrictSUIDSGID=yes
+UMask=0077
+"""
+)
+"""It needs its data directory and two ports, nothing else. Home is readable: pipx installs there."""
+AGENT = (
+    _CONFINED
+    + "CapabilityBoundingSet=CAP_NET_ADMIN CAP_NET_BIND_SERVICE CAP_NET_RAW CAP_SYS_ADMIN CAP_CHOWN CAP_FOWNER "
+    + "CAP_DAC_OVERRIDE\n"
+)
+"""Links and addresses, names on port 53, files with owners, a tmpfs for them. No file system of its own: what it puts
+into /run is bound into containers by an engine that must see it."""
 
 
 class Unit(msgspec.Struct, frozen=True, kw_only=True):
-    """`restart_never_after`: exit codes after which coming back would not help."""
+    """`restart_never_after`: exit codes after which coming back would not help. `confinement` is lines of the unit."""
 
     name: str
     description: str
     command: tuple[str, ...]
     after: tuple[str, ...] = ("network-online.target",)
-    state_directory: str
+    data: str
+    confinement: str
     restart_never_after: tuple[int, ...] = (2,)
 
 
 def unit_text(unit: Unit) -> str:
-    """The process alone is stopped (`KillMode=process`): what it started, containers above all, lives on."""
+    """The process alone is stopped (`KillMode=process`): what it started lives on. It is started again for ever, after
+    two seconds each time, but not when it said that this would not help."""
     return f"""[Unit]
 Description={unit.description}
 Wants=network-online.target
 After={" ".join(unit.after)}
+StartLimitIntervalSec=0
 
 [Service]
 Type=exec
-ExecStart={shlex.join(unit.command)}
+ExecStart={" ".join(_quoted(word) for word in unit.command)}
 Restart=always
 RestartSec=2
 RestartPreventExitStatus={" ".join(str(code) for code in unit.restart_never_after)}
@@ -47,12 +87,26 @@ KillMode=process
 TimeoutStopSec=30
 LimitNOFILE=1048576
 TasksMax=infinity
-StateDirectory={unit.state_directory}
-StateDirectoryMode=0700
-
+{_state(unit)}{unit.confinement}
 [Install]
 WantedBy=multi-user.target
 """
+
+
+def _state(unit: Unit) -> str:
+    """Below /var/lib systemd makes the directory, elsewhere `install` does."""
+    path = Path(unit.data)
+    if path.is_relative_to(STATE) and path != STATE:
+        return f"StateDirectory={_quoted(str(path.relative_to(STATE)))}\nStateDirectoryMode=0700\n"
+    return f"ReadWritePaths={_quoted(unit.data)}\n" if "ProtectSystem" in unit.confinement else ""
+
+
+def _quoted(word: str) -> str:
+    """As systemd.syntax(7) and its specifiers want it."""
+    if any(ord(letter) < 32 for letter in word):
+        raise UserError(f"{word!r} cannot be in a unit of systemd")
+    text = word.replace("\\", "\\\\").replace('"', '\\"').replace("%", "%%").replace("$", "$$")
+    return text if text and not set(text) & set(" '\"\\;#") else f'"{text}"'
 
 
 def program() -> str:
@@ -66,9 +120,12 @@ def program() -> str:
 def install(unit: Unit, folder: Path = FOLDER, *, start: bool = True) -> Path:
     """Writes the unit, starts it now and with every boot. Doing it again takes over what changed."""
     _check_possible(folder, start=start)
+    if not Path(unit.data).is_absolute():
+        raise UserError(f"{unit.data} is not an absolute path", hint="a unit of systemd has no directory to begin at")
     file = folder / f"{unit.name}.service"
     text = unit_text(unit)
     changed = not file.exists() or file.read_text() != text
+    Path(unit.data).mkdir(parents=True, exist_ok=True, mode=0o700)
     draft = file.with_suffix(".service.new")
     draft.write_text(text)
     draft.replace(file)
@@ -76,8 +133,18 @@ def install(unit: Unit, folder: Path = FOLDER, *, start: bool = True) -> Path:
         _systemctl("daemon-reload")
         _systemctl("enable", unit.name)
         _systemctl("restart" if changed else "start", unit.name)
+        _check_runs(unit.name)
     say(f"{file} written" + (f", {unit.name} runs" if start else ""))
     return file
+
+
+def _check_runs(name: str) -> None:
+    def ended() -> bool:
+        done = subprocess.run(("systemctl", "is-active", "--quiet", name), timeout=TIMEOUT_S, check=False)
+        return done.returncode != 0
+
+    if until(ended, SETTLE_S):
+        raise Refused(f"{name} ended as soon as it was started", hint=f"journalctl -u {name} says why")
 
 
 def uninstall(name: str, folder: Path = FOLDER, *, stop: bool = True) -> None:

@@ -338,10 +338,12 @@ KINDS: tuple[type[Object], ...] = (
 )  # fmt: skip
 
 
+_TAGS: dict[type[Object], str] = {kind: kind.__name__.lower() for kind in KINDS}
+
+
 def kind_of(thing: Object | type[Object]) -> str:
     """The tag: "unit", "apikey", …"""
-    cls = thing if isinstance(thing, type) else type(thing)
-    return cls.__name__.lower()
+    return _TAGS[thing if isinstance(thing, type) else type(thing)]
 
 
 def unit_id(service: ServiceId, slot: int, generation: int) -> UnitId:

@@ -121,7 +121,8 @@ class Cluster:
         if not self._joined(host):
             self._tell(f"{host} joins")
             token = self._ask(lambda client: client.create_join_token()).token
-            argv = [*_paddock(), "agent", "join", "-", "--name", host]
+            own = (f"{name}={value}" for name, value in env.items())
+            argv = ["env", *own, *_paddock(), "agent", "join", "-", "--name", host]
             done = self.playground.exec(host, argv, timeout_s=JOIN_TIMEOUT_S, stdin=token)
             if done.returncode != 0:
                 raise UserError(f"{host} could not join: {done.stderr.strip() or done.stdout.strip()}")
@@ -174,7 +175,9 @@ def _paddock() -> tuple[str, ...]:
 
 def _environment() -> dict[str, str]:
     """What our own processes get: where Python finds this very code, and nothing of the caller's secrets."""
-    kept = {name: os.environ[name] for name in ("PYTHONPATH", "LANG", "VIRTUAL_ENV") if name in os.environ}
+    kept = {name: os.environ[name] for name in ("LANG", "VIRTUAL_ENV") if name in os.environ}
+    if paths := os.environ.get("PYTHONPATH"):
+        kept["PYTHONPATH"] = os.pathsep.join(os.path.abspath(path) for path in paths.split(os.pathsep))
     return {"HOME": "/root", **kept}
 
 

@@ -30,7 +30,7 @@ EXEC_TIMEOUT_S = 60.0
 END_TIMEOUT_S = 10.0
 PARALLEL = 8
 FILES = ("playground.json", "reachable.json", "lock")
-FOLDERS = ("hosts", "machine")
+FOLDERS = ("hosts", "machine", "server")
 
 Answer = TypeVar("Answer")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import subprocess
 import sys
 import time
@@ -13,7 +14,7 @@ from paddock.client.client import Client
 from paddock.model.errors import PaddockError, UserError
 from paddock.playground import engine, images
 from paddock.playground.cluster import Cluster
-from paddock.playground.playground import DEFAULT_ROOT, Playground
+from paddock.playground.playground import DEFAULT_NAME, DEFAULT_ROOT, Playground
 from paddock.wire.api import ContainerView
 
 HOSTS = 3
@@ -23,16 +24,23 @@ CACHE = Path("/var/cache/paddock/images")
 UP_TIMEOUT_S = 120
 
 
-def main() -> int:
-    started_s = time.monotonic()
+def main(before_s: float = 0.0) -> int:
+    """`before_s`: how long the shell script has been at work already."""
+    started_s = time.monotonic() - before_s
     try:
-        cluster = Cluster(Playground(DEFAULT_ROOT, tell=say), tell=say)
+        cluster = Cluster(chosen_playground(), tell=say)
         url = bring_up(cluster)
     except PaddockError as error:
         print(f"quickstart: {error}", file=sys.stderr)
         return 2
     print(what_now(url, time.monotonic() - started_s))
     return 0
+
+
+def chosen_playground() -> Playground:
+    """As with `paddock playground`: PADDOCK_PLAYGROUND says where, so that `--down` finds what this made."""
+    root = Path(os.environ.get("PADDOCK_PLAYGROUND") or DEFAULT_ROOT)
+    return Playground(root, DEFAULT_NAME if root == DEFAULT_ROOT else root.name, tell=say)
 
 
 def bring_up(cluster: Cluster) -> str:
@@ -55,10 +63,11 @@ def load(playground: Playground, building: dict[str, Future[Path]]) -> None:
     """Each image on every host that has it not."""
     for name, future in building.items():
         image = future.result()
-        for host in playground.hosts:
-            if not engine.has_image(playground.socket(host), NEEDED[name]):
-                say(f"{NEEDED[name]} goes to {host}")
-                playground.load(image, host)
+        lacking = [host for host in playground.hosts if not engine.has_image(playground.socket(host), NEEDED[name])]
+        if lacking:
+            say(f"{NEEDED[name]} goes to {', '.join(lacking)}")
+        with ThreadPoolExecutor(max_workers=HOSTS) as pool:
+            list(pool.map(lambda host, image=image: playground.load(image, host), lacking))
 
 
 def shop_address(cluster: Cluster) -> str:
@@ -94,4 +103,4 @@ Stop and remove everything:  ./quickstart --down
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(float(sys.argv[1]) if len(sys.argv) > 1 else 0.0))

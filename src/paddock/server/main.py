@@ -32,6 +32,7 @@ from paddock.store.sqlite import SqliteOptions, open_sqlite
 from paddock.store.store import Store
 from paddock.world.world import World, machine_world
 
+ADMIN_KEY = "admin.key"
 EXIT_REFUSED = 2
 EXIT_BROKEN = 3
 CERTIFICATE_CHECK_S = 60.0
@@ -120,7 +121,11 @@ def _announce(config: ServerConfig) -> Ready:
     def announce(running: Running) -> None:
         print(f"paddock server answers at {running.address}, agents at port {running.agents_port}", flush=True)
         print(f"its CA is {config.directory / 'ca.crt'}", flush=True)
-        if running.admin_key is not None:
+        if running.admin_key is None:
+            return
+        if config.admin_key_file:
+            print(f"the first admin key is in {config.directory / ADMIN_KEY}", flush=True)
+        else:
             print(f"first admin key, shown this once: {running.admin_key}", flush=True)
 
     return announce
@@ -137,7 +142,7 @@ async def serve(
         plane = ControlPlane(world, store, Sealer.open(config.directory / "sealing.key", world))
         admin_key = await plane.first_start(config.pools)
         if admin_key is not None and config.admin_key_file:
-            write_private(config.directory / "admin.key", admin_key.encode() + b"\n")
+            write_private(config.directory / ADMIN_KEY, admin_key.encode() + b"\n")
         stop = asyncio.Event()
         if signals:
             for number in (signal.SIGTERM, signal.SIGINT):

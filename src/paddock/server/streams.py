@@ -85,6 +85,10 @@ class Streams:
         self._engines: dict[HostId, EngineHttp] = {}
         sessions.on_gone.append(self._host_gone)
 
+    @property
+    def open(self) -> int:
+        return len(self._streams)
+
     def engine(self, host: HostId, name: str) -> EngineHttp:
         """The host's engine; idle connections to it are kept for the next caller."""
         if host not in self._engines:

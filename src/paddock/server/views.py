@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+
+import msgspec
 
 from paddock.model.errors import NotFound
 from paddock.model.objects import (
@@ -115,7 +117,7 @@ def _names(things: Iterable[Network | Volume]) -> tuple[str, ...]:
 def service_view(snapshot: Snapshot, service: Service) -> ServiceView:
     revision = snapshot.get(Revision, service.revision)
     spec = revision.spec if revision is not None else None
-    units = snapshot.units_of_service(ServiceId(service.id))
+    units = [_as_known(snapshot, unit) for unit in snapshot.units_of_service(ServiceId(service.id))]
     live = [unit for unit in units if unit.live]
     waiting = next((unit.waiting for unit in live if unit.waiting is not None), None)
     return ServiceView(
@@ -145,22 +147,43 @@ def port_text(port: PortSpec) -> str:
     return f"{where}->{target}"
 
 
-def container_views(snapshot: Snapshot, units: Iterable[Unit], *, finished: bool) -> list[ContainerView]:
-    """One per container of each unit, by stack, service, slot, generation, role."""
+def container_views(snapshot: Snapshot, units: Sequence[Unit], *, finished: bool) -> list[ContainerView]:
+    """One per container of each unit, by stack, service, slot, generation, role. `units`: all of each service there.
+
+    What has ended is shown without `finished` too while nothing has taken its place: a stopped service, a done job.
+    """
+    newest: dict[tuple[str, int], int] = {}
+    for unit in units:
+        place = (unit.service, unit.slot)
+        newest[place] = max(unit.generation, newest.get(place, 0))
     views = [
         view
         for unit in units
-        if finished or unit.live or (unit.desired < UnitDesired.REMOVED and _newest(snapshot, unit))
+        if finished or unit.live or (_kept(unit) and unit.generation == newest[(unit.service, unit.slot)])
         for view in unit_views(snapshot, unit)
     ]
     return sorted(views, key=lambda view: (view.stack, view.service, view.slot, view.generation, view.role))
 
 
-def _newest(snapshot: Snapshot, unit: Unit) -> bool:
-    """What ended is still shown as long as nothing has taken its place: a stopped service, a finished job."""
-    others = snapshot.units_of_service(unit.service)
-    same = [other.generation for other in others if other.slot == unit.slot]
-    return unit.state < UnitState.ORPHANED and unit.generation == max(same)
+def _kept(unit: Unit) -> bool:
+    return unit.desired < UnitDesired.REMOVED and unit.state < UnitState.ORPHANED
+
+
+def _as_known(snapshot: Snapshot, unit: Unit) -> Unit:
+    """Nothing on a host that is not heard of can be called ready."""
+    host = snapshot.get(Host, unit.host) if unit.host else None
+    if host is None or host.state == HostState.ACTIVE or not unit.healthy:
+        return unit
+    return msgspec.structs.replace(unit, healthy=False)
+
+
+def _state(unit: Unit, host: Host | None) -> str:
+    """A failure is told as one, also when nothing of it is left."""
+    if unit.live and host is not None and host.state == HostState.LOST:
+        return "unknown"
+    failed = unit.state == UnitState.REMOVED and unit.ended in (UnitState.FAILED, UnitState.REJECTED)
+    shown = unit.ended if failed and unit.ended is not None else unit.state
+    return shown.name.lower()
 
 
 def unit_views(snapshot: Snapshot, unit: Unit) -> list[ContainerView]:
@@ -186,10 +209,10 @@ def _container_view(snapshot: Snapshot, unit: Unit, spec: ServiceSpec | None, st
         role=status.role,
         host=host.name if host is not None else "",
         image=container.image if container is not None else "",
-        state=unit.state.name.lower(),
+        state=_state(unit, host),
         desired=unit.desired.name.lower(),
         health=status.health,
-        ready=unit.ready,
+        ready=_as_known(snapshot, unit).ready,
         status=status,
         addresses=_addresses(snapshot, unit),
         ports=status.ports,

@@ -116,7 +116,7 @@ def test_up_fails_with_the_reason(server: Served, capsys: pytest.CaptureFixture[
     def rejected(generation: int) -> ContainerView:
         return container(1, generation=generation, state="rejected", message="no such image: busybox")
 
-    looks = iter([[], [rejected(1), rejected(2), rejected(3)]])
+    looks = iter([[], [rejected(2), rejected(3)]])
     server.answer("PUT /stacks/shop", Applied(version=3, plan=()))
     server.answer("GET /containers", lambda body: next(looks))
     server.answer("GET /services", [service(state="degraded", running=0, ready=0)])

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from paddock.cli.verdict import SETTLE_S, STALL_S, Wish, progress, verdict
+from paddock.cli.verdict import SETTLE_S, STALL_S, STEADY_S, Wish, progress, verdict
 from paddock.model.objects import ContainerStatus, RevisionId, Rollout, Waiting
 from paddock.wire.api import ContainerView, ServiceView
 from unit.cli.views import container, service
@@ -44,6 +44,8 @@ WAITING = Waiting(reason="no host has 8 GiB left")
         (service(state="converging", running=1), "running", "waiting"),
         (service(state="updating"), "running", "waiting"),
         (service(state="converging", replicas=1), "running", "waiting"),
+        (service(replicas=1), "running", "waiting"),
+        (service(mode="global", replicas=1), "running", "done"),
         (service(), "stopped", "waiting"),
         (service(state="converging"), "stopped", "waiting"),
         (service(state="stopped", running=0, ready=0), "stopped", "done"),
@@ -59,25 +61,48 @@ def test_all_services_must_be_there() -> None:
     assert outcome([service(), service("db", state="converging", running=0)], [])[0] == "waiting"
 
 
-def test_three_bad_ends_of_a_slot_are_a_failure() -> None:
+def test_five_bad_ends_of_a_slot_are_a_failure() -> None:
+    """Only the last generations are still known to the server."""
     view = service(state="degraded", running=1)
-    ends = [failed(1, generation) for generation in (1, 2, 3)]
-    assert outcome([view], ends[:2])[0] == "waiting"
-    assert outcome([view], ends) == ("failed", "shop/api: shop-api-1 ended with exit code 3, 3 times")
+    assert outcome([view], [failed(1, 3), failed(1, 4)])[0] == "waiting"
+    assert outcome([view], [failed(1, 4), failed(1, 5)]) == (
+        "failed",
+        "shop/api: shop-api-1 ended with exit code 3, 5 times",
+    )
 
 
 def test_bad_ends_of_before_do_not_count() -> None:
-    ends = [failed(1, generation) for generation in (1, 2, 3)]
-    assert outcome([service(state="degraded", running=1)], ends, earlier={"shop/api.1": 3})[0] == "waiting"
+    ends = [failed(1, generation) for generation in (6, 7)]
+    assert outcome([service(state="degraded", running=1)], ends, earlier={"shop/api.1": 5})[0] == "waiting"
+
+
+def test_the_engines_own_restarts_count_too() -> None:
+    again = container(1, status=ContainerStatus(id="x", state="running", restarts=5))
+    assert outcome([service(state="degraded", running=1)], [again])[0] == "failed"
 
 
 def test_a_missing_image_says_so() -> None:
-    ends = [
-        container(1, generation=generation, state="rejected", message="no such image: shop/api:3", since_s=generation)
-        for generation in (1, 2, 3)
-    ]
+    ends = [container(1, generation=3, state="rejected", message="no such image: shop/api:3")]
     result = outcome([service(state="degraded", running=1)], ends)
     assert result == ("failed", "shop/api: shop-api-1: no such image: shop/api:3, 3 times")
+
+
+def test_what_ended_badly_must_run_for_a_while() -> None:
+    again = [failed(1, 1), container(1, generation=2)]
+    assert outcome([service()], again)[0] == "waiting"
+    assert outcome([service()], again, stalled_s=STEADY_S)[0] == "done"
+
+
+def test_a_restart_that_was_asked_for_is_no_bad_end() -> None:
+    assert outcome([service()], [container(1, generation=8)], earlier={"shop/api.1": 7})[0] == "done"
+
+
+def test_an_earlier_rollback_is_not_held_against_it() -> None:
+    rollout = Rollout(
+        target=RevisionId("b"), origin=RevisionId("a"), state="rolled-back", message="all new units failed"
+    )
+    assert outcome([service(rollout=rollout)], [container(1)], earlier={"shop/api.1": 1})[0] == "done"
+    assert outcome([service(rollout=rollout)], [container(1)])[0] == "failed"
 
 
 def test_failed_counts_once_nothing_moves_any_more() -> None:

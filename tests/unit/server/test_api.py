@@ -433,7 +433,7 @@ def test_events_go_on_from_any_version_and_say_when_that_is_too_old(tmp_path: Pa
             while event.kind != "service":
                 event = await anext(follower)
         assert (event.action, event.name) == ("change", "shop/web")
-        await follower.aclose()  # type: ignore[attr-defined]
+        await follower.aclose()
         error = await raised(anext(client.events(since=10**9)))
         assert isinstance(error, TooOld)
 

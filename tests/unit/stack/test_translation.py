@@ -91,13 +91,13 @@ def test_update_and_rollback() -> None:
 
 def test_placement() -> None:
     declared = {
-        "constraints": ["node.labels.zone == a", "node.hostname!=h9"],
+        "constraints": ["node.labels.zone == a", "~node.hostname!=h9"],
         "preferences": [{"spread": "node.labels.rack"}],
         "max_replicas_per_node": 2,
     }
     own = {"placement": {"affinities": ["~service!=db", "label:tier==front"], "strategy": "binpack"}}
     assert web(**{"deploy": {"placement": declared}, "x-paddock": own}).placement == Placement(
-        constraints=("node.labels.zone==a", "node.hostname!=h9"),
+        constraints=("node.labels.zone==a", "~node.hostname!=h9"),
         affinities=("~service!=db", "label:tier==front"),
         preferences=("node.labels.rack",),
         max_per_host=2,

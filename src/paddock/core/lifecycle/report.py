@@ -18,7 +18,10 @@ def report_of(assignment: UnitAssignment, seen: ObservedUnit, progress: Progress
         unit=assignment.unit,
         state=progress.state,
         healthy=_healthy(assignment, progress, there),
-        containers=tuple(_status(role, container) for role, container in there.items()),
+        containers=(
+            *(_status(role, container) for role, container in there.items()),
+            *_removed(assignment, there, progress),
+        ),
         message=_message(assignment, seen, progress),
     )
 
@@ -26,6 +29,19 @@ def report_of(assignment: UnitAssignment, seen: ObservedUnit, progress: Progress
 def _healthy(assignment: UnitAssignment, progress: Progress, there: dict[str, ObservedContainer]) -> bool:
     runs = UnitState.READY if assignment.hands_off else UnitState.RUNNING
     return progress.state == runs and all(map(_well, there.values()))
+
+
+def _removed(
+    assignment: UnitAssignment, there: dict[str, ObservedContainer], progress: Progress
+) -> tuple[ContainerStatus, ...]:
+    """Those that somebody else removed: they cannot be started again."""
+    if progress.state != UnitState.FAILED or progress.given_up or assignment.desired >= UnitDesired.STOPPED:
+        return ()
+    return tuple(
+        ContainerStatus(role=container.role, id=progress.owned[container.role].id, name=container.name, state="removed")
+        for container in assignment.containers
+        if container.role in progress.owned and container.role not in there
+    )
 
 
 def _well(container: ObservedContainer) -> bool:

@@ -13,6 +13,7 @@ from paddock.core.addressing import address_units
 from paddock.core.draft import GONE, Draft
 from paddock.core.generations import next_unit
 from paddock.core.placing import ask_for, place_units, volume_pins
+from paddock.core.revisions import current
 from paddock.core.rolling import start_first_possible
 from paddock.core.schedule.place import place
 from paddock.core.slots import retire, staying, waits
@@ -53,7 +54,7 @@ def _off_lost(draft: Draft, service: Service, unit: Unit, host: Host) -> None:
             draft.apply(waits(unit, why, (), draft.now_s))
     elif not staying(unit):
         _orphan(draft, unit, f"host {host.name} is lost; the unit was to go anyway")
-    elif unit.live and _is_newest(draft, unit):
+    elif unit.live and _is_current(draft, service, unit):
         _succeed(draft, service, unit, host)
     elif unit.live:
         _orphan(draft, unit, f"host {host.name} is lost, and the slot has a newer unit")
@@ -92,7 +93,12 @@ def _held_back(draft: Draft, service: Service, unit: Unit) -> str:
 
 def _off_drained(draft: Draft, service: Service, unit: Unit, host: Host) -> None:
     """Where possible the next unit of the slot runs before this one goes."""
-    if not unit.live or not staying(unit) or not _is_newest(draft, unit) or host.state is not HostState.ACTIVE:
+    if (
+        not unit.live
+        or not staying(unit)
+        or not _is_current(draft, service, unit)
+        or host.state is not HostState.ACTIVE
+    ):
         return
     why = _held_back(draft, service, unit)
     details: tuple[str, ...] = ()
@@ -115,5 +121,5 @@ def _off_drained(draft: Draft, service: Service, unit: Unit, host: Host) -> None
     draft.apply(waits(unit, f"host {host.name} is drained, and it cannot go elsewhere: {why}", details, draft.now_s))
 
 
-def _is_newest(draft: Draft, unit: Unit) -> bool:
-    return draft.slots(unit.service)[unit.slot][-1].generation == unit.generation
+def _is_current(draft: Draft, service: Service, unit: Unit) -> bool:
+    return current(draft, service, draft.slots(unit.service)[unit.slot]).generation == unit.generation

@@ -12,7 +12,7 @@ import msgspec
 from paddock.core.dependencies import ended_for_good
 from paddock.core.draft import Draft
 from paddock.core.generations import memory_after, started_again
-from paddock.core.revisions import outdated
+from paddock.core.revisions import current, outdated
 from paddock.core.slots import retire, staying, waits
 from paddock.model.changes import Change, Put
 from paddock.model.objects import Host, HostState, Service, ServiceId, Unit, UnitState
@@ -26,7 +26,7 @@ def restarts(draft: Draft, service: Service) -> None:
     changes: list[Change] = []
     slots = draft.slots(ServiceId(service.id))
     for slot in sorted(slots):
-        unit = slots[slot][-1]
+        unit = current(draft, service, slots[slot])
         if staying(unit) and (not unit.live or (unit.state == UnitState.RUNNING and unit.containers)):
             changes += _after(draft, service, unit)
     draft.apply(changes)
@@ -60,7 +60,8 @@ def _again(draft: Draft, service: Service, unit: Unit) -> list[Change]:
     memory = memory_after(unit, draft.spec(service).restart)
     why = f"{unit.name} ended ({unit.message or unit.state.name.lower()})"
     usable = host is not None and host.state is HostState.ACTIVE and host.availability == "active"
-    if not usable or memory.crashes > SAME_CONTAINERS_AT_MOST or unit.finished_at_s == 0.0:
+    removed = any(container.state == "removed" for container in unit.containers)
+    if not usable or removed or memory.crashes > SAME_CONTAINERS_AT_MOST or unit.finished_at_s == 0.0:
         return retire(unit, f"{why}: new containers follow")
     again = started_again(draft, service, unit, memory)
     over = msgspec.structs.replace(unit, state=UnitState.REMOVED, ended=unit.state, waiting=None)

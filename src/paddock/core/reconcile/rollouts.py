@@ -16,7 +16,7 @@ from paddock.core.dependencies import dependents, unmet
 from paddock.core.draft import GONE, Draft
 from paddock.core.generations import end_of, next_unit
 from paddock.core.placing import partner_of
-from paddock.core.revisions import other_container, outdated
+from paddock.core.revisions import current, other_container, outdated
 from paddock.core.rolling import start_first_obstacle
 from paddock.core.slots import retire, staying
 from paddock.model.changes import Change, Put
@@ -29,12 +29,13 @@ _FAILED = (UnitState.FAILED, UnitState.REJECTED)
 
 
 class Progress(msgspec.Struct):
-    """Slots by where they are. `stale`: a unit that runs and is to be replaced, its own."""
+    """Slots' current units by where they are. `stale`: to be replaced. `gone`: gone while an older one may run."""
 
     stale: list[Unit] = []
     under_way: int = 0
     failing: list[Unit] = []
     good: list[Unit] = []
+    gone: list[Unit] = []
     total: int = 0
 
 
@@ -68,7 +69,7 @@ def _replace_idle(draft: Draft, service: Service) -> None:
     slots = draft.slots(ServiceId(service.id))
     sharing = bool(draft.spec(service).container.sharing)
     for slot in sorted(slots):
-        unit = slots[slot][-1]
+        unit = current(draft, service, slots[slot])
         if not staying(unit) or unit.state in GONE:
             continue
         if unit.state != UnitState.RUNNING and outdated(draft, service, unit):
@@ -88,12 +89,11 @@ def _partner_is_newer(draft: Draft, service: Service, unit: Unit) -> bool:
 
 def _any_stale(draft: Draft, service: Service) -> bool:
     slots = draft.slots(ServiceId(service.id))
-    return any(
-        (units[-1].revision != service.revision or units[-1].forced < service.forced)
-        and outdated(draft, service, units[-1])
-        for units in slots.values()
-        if staying(units[-1])
-    )
+    for units in slots.values():
+        for unit in units:
+            if unit.live and staying(unit) and outdated(draft, service, unit):
+                return True
+    return False
 
 
 def _reason(draft: Draft, service: Service, unit: Unit) -> str:
@@ -103,15 +103,17 @@ def _reason(draft: Draft, service: Service, unit: Unit) -> str:
 
 
 def _progress(draft: Draft, service: Service) -> Progress:
-    progress = Progress(stale=[], failing=[], good=[])
+    progress = Progress(stale=[], failing=[], good=[], gone=[])
     slots = draft.slots(ServiceId(service.id))
     for slot in sorted(slots):
-        unit = slots[slot][-1]
+        unit = current(draft, service, slots[slot])
         progress.total += 1
         if not staying(unit) or unit.state in GONE:
             progress.under_way += 1
             if not outdated(draft, service, unit) and end_of(unit) in _FAILED:
                 progress.failing.append(unit)
+            if unit.state in GONE and len(slots[slot]) > 1:
+                progress.gone.append(unit)
         elif outdated(draft, service, unit):
             progress.stale.append(unit)
         elif _failing(draft, service, unit):
@@ -205,6 +207,8 @@ def rolled_back(draft: Draft, service: Service, reason: str) -> Service:
 
 def _take_on(draft: Draft, service: Service, progress: Progress) -> None:
     """As many stale slots as the policy has room for, those that do not work first."""
+    for unit in progress.gone:
+        _retried(draft, service, unit)
     rollout = service.rollout
     if not progress.stale or rollout is None:
         return
@@ -225,6 +229,15 @@ def _take_on(draft: Draft, service: Service, progress: Progress) -> None:
     for unit in chosen:
         draft.apply(_replaced(draft, service, unit, start_first=start_first))
     _write(draft, service, msgspec.structs.replace(rollout, last_batch_at_s=draft.now_s), "the next slots are taken on")
+
+
+def _retried(draft: Draft, service: Service, unit: Unit) -> None:
+    """The successor went before it took over from the one that runs: another one, with its memory."""
+    old = [one for one in draft.slots(unit.service)[unit.slot] if one.live and staying(one)]
+    if old and start_first_obstacle(draft, service):
+        draft.apply(retire(old[-1], _reason(draft, service, old[-1])))
+    elif old:
+        draft.apply([Put(object=next_unit(draft, service, unit.slot, unit), reason=f"after {unit.name}, which failed")])
 
 
 def _replaced(draft: Draft, service: Service, unit: Unit, *, start_first: bool) -> list[Change]:

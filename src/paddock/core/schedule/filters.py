@@ -1,5 +1,7 @@
 """Filters: each says how many of the asked units every host could take, and why some could take none.
 
+`still` marks the hosts that no filter before has refused.
+
 One vector per filter serves a million units as well as one. Kinds are stable words; details are for people.
 """
 
@@ -34,22 +36,23 @@ class Room(msgspec.Struct, frozen=True, kw_only=True):
     refusal: Refusal
 
 
-Filter = Callable[[Fleet, Ask], list[Room]]
+NOT_ASKED = -(1 << 62)
+"""Stands for what a host has free when another filter has refused it already."""
+Filter = Callable[[Fleet, Ask, Flags], list[Room]]
 
 
 def _allowed(flags: Flags) -> Ints:
     return np.where(flags, UNBOUNDED, 0).astype(np.int64)
 
 
-def host_state(fleet: Fleet, ask: Ask) -> list[Room]:
+def host_state(fleet: Fleet, ask: Ask, still: Flags) -> list[Room]:
     found = [Room(room=_allowed(fleet.available), refusal=Refusal(kind="drained"))]
     for state in (HostState.JOINING, HostState.SILENT, HostState.LOST):
-        those = np.array([host.state is not state for host in fleet.hosts], dtype=np.bool_)
-        found.append(Room(room=_allowed(those), refusal=Refusal(kind=state.value)))
+        found.append(Room(room=_allowed(~fleet.in_state[state]), refusal=Refusal(kind=state.value)))
     return found
 
 
-def left_out(fleet: Fleet, ask: Ask) -> list[Room]:
+def left_out(fleet: Fleet, ask: Ask, still: Flags) -> list[Room]:
     if not ask.without:
         return []
     flags = np.ones(len(fleet), dtype=np.bool_)
@@ -59,7 +62,7 @@ def left_out(fleet: Fleet, ask: Ask) -> list[Room]:
     return [Room(room=_allowed(flags), refusal=Refusal(kind="being left"))]
 
 
-def pins(fleet: Fleet, ask: Ask) -> list[Room]:
+def pins(fleet: Fleet, ask: Ask, still: Flags) -> list[Room]:
     found = []
     for pin in ask.pins:
         flags = np.zeros(len(fleet), dtype=np.bool_)
@@ -78,7 +81,7 @@ def satisfied(fleet: Fleet, expression: Expression) -> Flags:
     return known
 
 
-def constraints(fleet: Fleet, ask: Ask) -> list[Room]:
+def constraints(fleet: Fleet, ask: Ask, still: Flags) -> list[Room]:
     found = []
     for text in ask.spec.placement.constraints:
         expression = parse(text)
@@ -88,7 +91,7 @@ def constraints(fleet: Fleet, ask: Ask) -> list[Room]:
     return found
 
 
-def affinities(fleet: Fleet, ask: Ask) -> list[Room]:
+def affinities(fleet: Fleet, ask: Ask, still: Flags) -> list[Room]:
     found = []
     for presence in ask.presences:
         if presence.soft:
@@ -104,7 +107,7 @@ def affinities(fleet: Fleet, ask: Ask) -> list[Room]:
     return found
 
 
-def max_per_host(fleet: Fleet, ask: Ask) -> list[Room]:
+def max_per_host(fleet: Fleet, ask: Ask, still: Flags) -> list[Room]:
     most = ask.spec.placement.max_per_host
     if not most:
         return []
@@ -112,25 +115,24 @@ def max_per_host(fleet: Fleet, ask: Ask) -> list[Room]:
     return [Room(room=np.maximum(most - ask.own, 0), refusal=Refusal(kind="max per host", detail=detail))]
 
 
-def resources(fleet: Fleet, ask: Ask) -> list[Room]:
+def resources(fleet: Fleet, ask: Ask, still: Flags) -> list[Room]:
     need = ask.spec.reservation
     found = []
     if need.cpu_milli:
         free = fleet.cpu_milli - fleet.cpu_taken
-        found.append(_resource(fleet, "cpu", need.cpu_milli, free))
+        found.append(_resource(fleet, "cpu", need.cpu_milli, np.where(still, free, NOT_ASKED)))
     if need.memory_bytes:
         free = fleet.memory_bytes - fleet.memory_taken
-        found.append(_resource(fleet, "memory", need.memory_bytes, free))
+        found.append(_resource(fleet, "memory", need.memory_bytes, np.where(still, free, NOT_ASKED)))
     return found
 
 
 def _resource(fleet: Fleet, kind: str, need: int, free: Ints) -> Room:
     room = np.maximum(free // need, 0)
     detail = f"need {_amount(kind, need)}"
-    short = np.where((room <= 0) & fleet.active & fleet.available, free, np.iinfo(np.int64).min)
     if len(fleet):
-        most = int(short.argmax())
-        if short[most] > np.iinfo(np.int64).min:
+        most = int(np.where(room <= 0, free, NOT_ASKED).argmax())
+        if free[most] > NOT_ASKED:
             detail += f", most free is {_amount(kind, max(int(free[most]), 0))} on {fleet.hosts[most].name}"
     return Room(room=room, refusal=Refusal(kind=kind, detail=detail))
 
@@ -141,7 +143,7 @@ def _amount(kind: str, value: int) -> str:
     return f"{value / (1 << 20):.4g} MiB" if value < 1 << 30 else f"{value / (1 << 30):.4g} GiB"
 
 
-def ports(fleet: Fleet, ask: Ask) -> list[Room]:
+def ports(fleet: Fleet, ask: Ask, still: Flags) -> list[Room]:
     wanted = claims(ask.spec)
     if not wanted:
         return []
@@ -179,7 +181,7 @@ def _left(claim: Claim, wanted: list[Claim], held: dict[Claim, int]) -> int:
     return (size - in_the_way) // (same if not claim.single else 1)
 
 
-def networks(fleet: Fleet, ask: Ask) -> list[Room]:
+def networks(fleet: Fleet, ask: Ask, still: Flags) -> list[Room]:
     if ask.networks_full is None:
         return []
     detail = "no block of its subnet is left for one more host"

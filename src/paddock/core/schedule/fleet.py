@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from paddock.core.schedule.ports import Claim, claims
-from paddock.model.objects import Host, HostState, Unit
+from paddock.model.objects import Host, HostId, HostState, Unit
 from paddock.model.specs import ServiceSpec
 
 Ints = npt.NDArray[np.int64]
@@ -27,7 +27,10 @@ class Fleet:
         self.position = {host.id: at for at, host in enumerate(self.hosts)}
         self.cpu_milli = self._array([host.facts.cpus * 1000 for host in self.hosts])
         self.memory_bytes = self._array([host.facts.memory_bytes for host in self.hosts])
-        self.active = np.array([host.state is HostState.ACTIVE for host in self.hosts], dtype=np.bool_)
+        self.ids = [HostId(host.id) for host in self.hosts]
+        self.in_state = {
+            state: np.array([host.state is state for host in self.hosts], dtype=np.bool_) for state in HostState
+        }
         self.available = np.array([host.availability == "active" for host in self.hosts], dtype=np.bool_)
         self.cpu_taken = self._array([0] * len(self.hosts))
         self.memory_taken = self._array([0] * len(self.hosts))

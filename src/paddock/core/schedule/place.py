@@ -34,13 +34,14 @@ def place(fleet: Fleet, ask: Ask, wanted: int) -> Outcome:
     if len(where) == wanted:
         return Outcome(where=where.tolist(), because=because)
     details = explain(refused, len(fleet))
-    return Outcome(where=where.tolist(), because=because, reason=_sentence(details, len(where)), details=details)
+    return Outcome(where=where.tolist(), because=because, reason=_sentence(details), details=details)
 
 
 def refusal(fleet: Fleet, ask: Ask, position: int) -> Refusal | None:
     """Why one host cannot take one unit of the ask; None if it can."""
+    only = np.arange(len(fleet)) == position
     for filter in FILTERS:
-        for found in filter(fleet, ask):
+        for found in filter(fleet, ask, only):
             if found.room[position] <= 0:
                 return found.refusal
     return None
@@ -50,7 +51,7 @@ def _room(fleet: Fleet, ask: Ask) -> tuple[Ints, list[tuple[Refusal, int]]]:
     room = np.full(len(fleet), UNBOUNDED, dtype=np.int64)
     refused: list[tuple[Refusal, int]] = []
     for filter in FILTERS:
-        for found in filter(fleet, ask):
+        for found in filter(fleet, ask, room > 0):
             newly = int(((found.room <= 0) & (room > 0)).sum())
             if newly:
                 refused.append((found.refusal, newly))
@@ -69,9 +70,8 @@ def explain(refused: list[tuple[Refusal, int]], hosts: int) -> tuple[str, ...]:
     return tuple(f"{count} {'host' if count == 1 else 'hosts'}: {reason}" for reason, count in ordered)
 
 
-def _sentence(details: tuple[str, ...], placed: int) -> str:
-    start = "no host can take more" if placed else "no host can take it"
-    return f"{start}: {', '.join(details)}" if details else start
+def _sentence(details: tuple[str, ...]) -> str:
+    return f"no host can take it: {', '.join(details)}"
 
 
 def _because(ask: Ask, fitting: int, hosts: int) -> str:
@@ -125,7 +125,7 @@ def _scored(fleet: Fleet, ask: Ask, room: Ints, those: Ints, wanted: int) -> Int
         return binpack(room[those], np.maximum(memory, cpu), fleet.units[those], wanted)
     size = np.maximum(fleet.cpu_milli[those] / 1000.0, 1.0)
     groups = [_groups(fleet, preference)[those] for preference in placement.preferences]
-    return spread(room[those], ask.own[those], fleet.units[those] / size, 1.0 / size, groups, wanted)
+    return spread(room[those], ask.own[those], fleet.units[those], size, groups, wanted)
 
 
 def _groups(fleet: Fleet, preference: str) -> Ints:

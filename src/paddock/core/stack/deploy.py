@@ -19,7 +19,7 @@ MODES = ("replicated", "global", "replicated-job", "global-job")
 MONITOR_S = 5.0
 """Swarm's default too."""
 
-_CONSTRAINT = re.compile(r"\s*(?P<key>[\w.\-/]+)\s*(?P<operator>==|!=)\s*(?P<value>.+?)\s*")
+_CONSTRAINT = re.compile(r"\s*(?P<soft>~?)(?P<key>[\w.\-/]+)\s*(?P<operator>==|!=)\s*(?P<value>.+?)\s*")
 _ATTRIBUTES = ("node.id", "node.hostname", "node.role", "node.ip", "node.platform.os", "node.platform.arch")
 _AFFINITY = re.compile(r"~?(?:(?:container|service|image)|label:[^=!]+)(?:==|!=).+")
 
@@ -178,7 +178,7 @@ def _constraint(service: Service, index: int, text: str) -> str:
     if key not in _ATTRIBUTES and not key.startswith(("node.labels.", "engine.labels.")):
         hint = nearest(key, (*_ATTRIBUTES, "node.labels.NAME", "engine.labels.NAME"))
         service.problem(*path, message=f"{key!r} is not an attribute of a host", hint=hint)
-    return f"{key}{match['operator']}{match['value']}"
+    return f"{match['soft']}{key}{match['operator']}{match['value']}"
 
 
 def reservation(service: Service) -> Resources:

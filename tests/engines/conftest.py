@@ -1,0 +1,27 @@
+"""One cluster for all the tests that need one: making it takes longer than most of them."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator
+
+import pytest
+
+import cluster_lab
+from cluster_lab import Lab
+
+
+@pytest.fixture(scope="session")
+def session_lab() -> Iterator[Lab]:
+    if sys.platform != "linux" or os.geteuid() != 0:
+        pytest.skip("CLUSTER NOT TESTED: needs Linux and root")
+    with cluster_lab.lab() as this:
+        yield this
+
+
+@pytest.fixture
+def lab(session_lab: Lab) -> Lab:
+    """All hosts are active when a test begins, whatever the one before did."""
+    session_lab.all_active()
+    return session_lab

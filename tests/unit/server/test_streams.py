@@ -1,0 +1,186 @@
+"""Tunnels over memory: both ways, half-closed, refused, and ended with their host."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+import pytest
+
+import paddock.server.streams as streams_module
+from paddock.model.errors import Transient
+from paddock.model.objects import HostId
+from paddock.server.plane import ControlPlane
+from paddock.server.streams import EOF
+from paddock.wire.channel import ChannelClosed
+from paddock.wire.messages import OpenStream
+from serving import PlayedAgent, add_host, running_plane
+from waiting import until_async
+
+
+class Tunnel:
+    """The agent's end, as a queue each way."""
+
+    def __init__(self, bound: int = 4) -> None:
+        self.to_server: asyncio.Queue[bytes | str | None] = asyncio.Queue(bound)
+        self.from_server: asyncio.Queue[bytes | str | None] = asyncio.Queue(bound)
+        self.closed = asyncio.Event()
+
+    async def send(self, message: bytes | str) -> None:
+        if self.closed.is_set():
+            raise ChannelClosed("closed")
+        await self.from_server.put(message)
+
+    async def receive(self) -> bytes | str:
+        message = await self.to_server.get()
+        if message is None:
+            raise ChannelClosed("closed")
+        return message
+
+    async def close(self, reason: str = "") -> None:
+        self.closed.set()
+
+
+def play(tmp_path: Path, scene: Callable[[ControlPlane, PlayedAgent], Awaitable[None]]) -> None:
+    async def main() -> None:
+        async with asyncio.timeout(20.0), running_plane(tmp_path) as plane:
+            agent = PlayedAgent(plane, await add_host(plane))
+            await agent.hello()
+            await scene(plane, agent)
+
+    asyncio.run(main())
+
+
+async def opened(
+    plane: ControlPlane, agent: PlayedAgent, tunnel: Tunnel
+) -> tuple[asyncio.StreamReader, asyncio.StreamWriter, asyncio.Task[None]]:
+    dialling = asyncio.create_task(plane.streams.dial(agent.host))
+    asked = await agent.hears(OpenStream)
+    carrying = asyncio.create_task(plane.streams.accept(asked.stream, agent.host, tunnel))
+    reader, writer = await dialling
+    return reader, writer, carrying
+
+
+def test_bytes_go_both_ways_and_each_way_ends_by_itself(tmp_path: Path) -> None:
+    async def scene(plane: ControlPlane, agent: PlayedAgent) -> None:
+        tunnel = Tunnel()
+        reader, writer, carrying = await opened(plane, agent, tunnel)
+        writer.write(b"question")
+        writer.write_eof()
+        assert await tunnel.from_server.get() == b"question"
+        assert await tunnel.from_server.get() == EOF
+        await tunnel.to_server.put(b"ans")
+        await tunnel.to_server.put(b"wer")
+        await tunnel.to_server.put(EOF)
+        assert await reader.read() == b"answer"
+        await carrying
+        assert tunnel.closed.is_set()
+        writer.close()
+
+    play(tmp_path, scene)
+
+
+def test_a_slow_reader_holds_the_sender_back(tmp_path: Path) -> None:
+    async def scene(plane: ControlPlane, agent: PlayedAgent) -> None:
+        tunnel = Tunnel()
+        reader, writer, carrying = await opened(plane, agent, tunnel)
+        sent = 0
+        piece = b"x" * 65536
+        try:
+            async with asyncio.timeout(0.5):
+                while sent < 2**26:
+                    await tunnel.to_server.put(piece)
+                    sent += len(piece)
+        except TimeoutError:
+            pass
+        assert sent < 2**23, "nobody reads, yet everything was taken"
+        taken = 0
+        while taken < sent // 2:
+            data = await reader.read(65536)
+            assert data, "ended early"
+            taken += len(data)
+        writer.close()
+        await tunnel.to_server.put(EOF)
+        await carrying
+
+    play(tmp_path, scene)
+
+
+def test_who_walks_away_ends_the_stream(tmp_path: Path) -> None:
+    async def scene(plane: ControlPlane, agent: PlayedAgent) -> None:
+        tunnel = Tunnel()
+        _, writer, carrying = await opened(plane, agent, tunnel)
+        writer.close()
+        await carrying
+        assert tunnel.closed.is_set()
+
+    play(tmp_path, scene)
+
+
+def test_streams_end_with_their_host(tmp_path: Path) -> None:
+    async def scene(plane: ControlPlane, agent: PlayedAgent) -> None:
+        tunnel = Tunnel()
+        reader, writer, carrying = await opened(plane, agent, tunnel)
+        waiting = asyncio.create_task(plane.streams.dial(agent.host))
+        await agent.hears(OpenStream)
+        await agent.leave()
+        assert await reader.read() == b""
+        await carrying
+        with pytest.raises(Transient, match="not connected any more"):
+            await waiting
+        with pytest.raises(Transient, match="not connected"):
+            await plane.streams.dial(agent.host)
+        writer.close()
+
+    play(tmp_path, scene)
+
+
+def test_only_the_host_that_was_asked_may_dial_and_only_once(tmp_path: Path) -> None:
+    async def scene(plane: ControlPlane, agent: PlayedAgent) -> None:
+        dialling = asyncio.create_task(plane.streams.dial(agent.host))
+        asked = await agent.hears(OpenStream)
+        for id, host in ((asked.stream, HostId("host-of-another")), ("guessed", agent.host)):
+            stranger = Tunnel()
+            await plane.streams.accept(id, host, stranger)
+            assert stranger.closed.is_set()
+        tunnel, twice = Tunnel(), Tunnel()
+        carrying = asyncio.create_task(plane.streams.accept(asked.stream, agent.host, tunnel))
+        _, writer = await dialling
+        await plane.streams.accept(asked.stream, agent.host, twice)
+        assert twice.closed.is_set()
+        writer.close()
+        await carrying
+
+    play(tmp_path, scene)
+
+
+def test_an_agent_that_does_not_dial_is_not_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(streams_module, "OPEN_TIMEOUT_S", 0.05)
+
+    async def scene(plane: ControlPlane, agent: PlayedAgent) -> None:
+        with pytest.raises(Transient, match="did not open a stream"):
+            await plane.streams.dial(agent.host)
+        asked = await agent.hears(OpenStream)
+        late = Tunnel()
+        await plane.streams.accept(asked.stream, agent.host, late)
+        assert late.closed.is_set()
+        assert plane.streams.open == 0
+
+    play(tmp_path, scene)
+
+
+def test_the_number_of_streams_is_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(streams_module, "MOST_STREAMS_OF_HOST", 2)
+
+    async def scene(plane: ControlPlane, agent: PlayedAgent) -> None:
+        waiting = [asyncio.create_task(plane.streams.dial(agent.host)) for _ in range(2)]
+        await until_async(lambda: plane.streams.open == 2, "both are asked for")
+        with pytest.raises(Transient, match="too many"):
+            await plane.streams.dial(agent.host)
+        for one in waiting:
+            one.cancel()
+        await asyncio.wait(waiting)
+        assert plane.streams.open == 0
+
+    play(tmp_path, scene)
