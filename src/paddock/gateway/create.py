@@ -137,8 +137,7 @@ async def _committed(call: Call, spec: ServiceSpec) -> str:
 def _why_not(units: list[Unit], name: str) -> str:
     for unit in units:
         if unit.name == name and unit.waiting is not None:
-            details = f": {'; '.join(unit.waiting.details)}" if unit.waiting.details else ""
-            return f"no host can take this container now: {unit.waiting.reason}{details}"
+            return f"the container cannot be placed: {unit.waiting.reason}"
     return "no host can take this container now"
 
 

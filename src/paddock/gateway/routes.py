@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from paddock.gateway import containers, create, elsewhere, execs, listing, lives, system
+from paddock.gateway import containers, create, elsewhere, execs, listing, lives, networks, system, volumes
 from paddock.gateway.router import Router
 
-SUBJECTS = (system, listing, create, lives, containers, execs, elsewhere)
+SUBJECTS = (system, listing, create, lives, containers, execs, networks, volumes, elsewhere)
 """Each has `register(router)`."""
 
 

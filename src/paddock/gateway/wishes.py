@@ -67,7 +67,7 @@ def endpoints_asked(body: Json) -> Json:
     found = (body.get("NetworkingConfig") or {}).get("EndpointsConfig") or {}
     if not isinstance(found, dict):
         raise ApiProblem(400, "EndpointsConfig must be an object")
-    return found
+    return {HOME_NETWORK if name == "default" else name: endpoint for name, endpoint in found.items()}
 
 
 def with_partners(body: Json, ids: dict[str, str]) -> Json:
@@ -122,7 +122,7 @@ def attachments(body: Json) -> tuple[Attachment, ...]:
     mode = str(host_config(body).get("NetworkMode") or "default")
     asked = endpoints_asked(body)
     names = [] if mode == "default" and asked else [HOME_NETWORK if mode == "default" else mode]
-    names += [name for name in asked if name not in names and name != "default"]
+    names += [name for name in asked if name not in names]
     return tuple(attachment(name, asked.get(name) or {}, body) for name in names)
 
 
