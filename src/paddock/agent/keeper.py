@@ -29,6 +29,7 @@ from paddock.model.reports import UnitReport
 from paddock.model.steps import (
     ConnectNetwork,
     CreateContainer,
+    PrepareContainer,
     PullImage,
     RefuseUnit,
     RemoveContainer,
@@ -270,6 +271,8 @@ class Keeper:
                 container = await self._parts.engine.apply(await self._prepared(step))
                 notes.foreign.clear()
                 await self._parts.observer.refresh(container)
+            case PrepareContainer():
+                await self._prepare(step)
             case PullImage():
                 await self._pull(assignment, step, notes)
             case StartContainer():
@@ -279,6 +282,12 @@ class Keeper:
                 await self._parts.observer.refresh(step.container)
             case RefuseUnit():
                 raise StepRefused(step.reason)
+
+    async def _prepare(self, step: PrepareContainer) -> None:
+        networks = await self._parts.networks.ensure(step.container)
+        await self._parts.volumes.ensure(step.container)
+        await self._parts.networks.settle(step.container)
+        self._record(step.unit, replace(self._ledger.progress_of(step.unit), prepared=tuple(networks)))
 
     async def _prepared(self, step: CreateContainer) -> CreateContainer:
         networks = await self._parts.networks.ensure(step.container)

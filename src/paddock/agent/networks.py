@@ -225,6 +225,7 @@ class Networks:
             NamedContainer(
                 addresses={endpoint.network: endpoint.ipv4 for endpoint in container.endpoints},
                 links=container.links,
+                resolvers=tuple(container.body.get("HostConfig", {}).get("Dns") or ()),
             )
             for unit in self._units()
             for container in unit.containers

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from paddock.cli import output
-from paddock.cli.command import REQUIRED, App, Argument, Invocation, Option
+from paddock.cli.command import REQUIRED, App, Argument, Invocation, Option, examples
 from paddock.cli.connection import connected, run
 from paddock.cli.output import say
 from paddock.wire.api import ApiKeyView, CreatedApiKey, NewApiKey
@@ -26,7 +26,12 @@ def api_keys(ctx: Invocation, as_json: bool = Option(False, "--json", help="As J
         list_keys(as_json=as_json)
 
 
-@app.command("ls")
+@app.command(
+    "ls",
+    epilog=examples(
+        "paddock api-keys ls",
+    ),
+)
 def list_keys(as_json: bool = Option(False, "--json", help="As JSON.")) -> None:
     """List API keys."""
     views = sorted(run(_fetch()), key=lambda view: (view.name, view.id))
@@ -57,7 +62,12 @@ def _expires(view: ApiKeyView, now: float) -> str:
     return f"in {output.age(view.expires_at_s - now)}" if view.expires_at_s > now else "expired"
 
 
-@app.command()
+@app.command(
+    epilog=examples(
+        "paddock api-keys create ci --environment staging",
+        "paddock api-keys create visitor --ttl 3600 > visitor.key",
+    )
+)
 def create(
     name: str = Argument(REQUIRED, help="What it is for."),
     environment: str = Option("", "--environment", help="Good for this environment only; else for all."),
@@ -78,7 +88,11 @@ async def _create(request: NewApiKey) -> CreatedApiKey:
         return await client.create_api_key(request)
 
 
-@app.command()
+@app.command(
+    epilog=examples(
+        "paddock api-keys remove key-3f9c2a71be04",
+    )
+)
 def remove(ids: list[str] = Argument(REQUIRED, metavar="ID", help="Keys by id.")) -> None:
     """Remove API keys: who has them is shut out at once."""
     run(_remove(ids))

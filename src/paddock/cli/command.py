@@ -41,6 +41,11 @@ def Argument(default: Any, *, metavar: str = "", help: str = "") -> Any:
     return _Declared(default, (), {"metavar": metavar, "help": help})
 
 
+def examples(*lines: str) -> str:
+    """For `epilog`: kept as they are, line by line."""
+    return "\b\nExamples:\n" + "\n".join(f"  {line}" for line in lines)
+
+
 class App:
     """One command, or a group of them. Functions stay what they are and can be called as such."""
 

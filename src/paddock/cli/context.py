@@ -8,7 +8,7 @@ from pathlib import Path
 import msgspec
 
 from paddock.cli import output
-from paddock.cli.command import REQUIRED, App, Argument, Invocation, Option
+from paddock.cli.command import REQUIRED, App, Argument, Invocation, Option, examples
 from paddock.cli.connection import run
 from paddock.cli.output import say
 from paddock.client import Client
@@ -33,7 +33,12 @@ def context(ctx: Invocation, as_json: bool = Option(False, "--json", help="As JS
         list_contexts(as_json=as_json)
 
 
-@app.command("ls")
+@app.command(
+    "ls",
+    epilog=examples(
+        "paddock context ls",
+    ),
+)
 def list_contexts(as_json: bool = Option(False, "--json", help="As JSON.")) -> None:
     """List contexts."""
     contexts = load(config_file(os.environ))
@@ -60,7 +65,12 @@ def rows(contexts: Contexts) -> list[tuple[str, ...]]:
     ]
 
 
-@app.command()
+@app.command(
+    epilog=examples(
+        "paddock context show",
+        "paddock -c home context show",
+    )
+)
 def show(as_json: bool = Option(False, "--json", help="As JSON.")) -> None:
     """Show what commands talk to now, environment variables counted in, and whether it answers."""
     chosen = context_of(load(config_file(os.environ)), os.environ, os.environ.get("PADDOCK_CONTEXT", ""))
@@ -77,7 +87,11 @@ async def _ping(chosen: Context) -> Ping:
         return await client.ping()
 
 
-@app.command()
+@app.command(
+    epilog=examples(
+        "paddock context use home",
+    )
+)
 def use(name: str = Argument(REQUIRED, help="A context by name.")) -> None:
     """Use another context from now on."""
     file = config_file(os.environ)
@@ -88,7 +102,11 @@ def use(name: str = Argument(REQUIRED, help="A context by name.")) -> None:
     say(f"commands now talk to {contexts.contexts[name].server}")
 
 
-@app.command()
+@app.command(
+    epilog=examples(
+        "paddock context create home --server https://10.0.0.1:7443 --ca ca.crt --key-file ~/.paddock-key",
+    )
+)
 def create(
     name: str = Argument(REQUIRED, help="What to call it."),
     server: str = Option(REQUIRED, "--server", help="https://HOST:7443"),
@@ -111,7 +129,11 @@ def create(
     say(f"{name} is {server}" + ("" if current != name else ", and commands now talk to it"))
 
 
-@app.command()
+@app.command(
+    epilog=examples(
+        "paddock context remove home",
+    )
+)
 def remove(name: str = Argument(REQUIRED, help="A context by name.")) -> None:
     """Forget a context. Its key file stays."""
     file = config_file(os.environ)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from paddock.cli import output
-from paddock.cli.command import REQUIRED, App, Argument, Invocation, Option
+from paddock.cli.command import REQUIRED, App, Argument, Invocation, Option, examples
 from paddock.cli.connection import connected, run
 from paddock.cli.output import say
 from paddock.wire.api import EnvironmentView
@@ -27,7 +27,13 @@ def environments(ctx: Invocation, as_json: bool = Option(False, "--json", help="
         list_environments(as_json=as_json)
 
 
-@app.command("ls")
+@app.command(
+    "ls",
+    epilog=examples(
+        "paddock environments ls",
+        "paddock environments ls --json | jq -r '.[].name'",
+    ),
+)
 def list_environments(as_json: bool = Option(False, "--json", help="As JSON.")) -> None:
     """List environments."""
     views = sorted(run(_fetch()), key=lambda view: view.name)
@@ -55,7 +61,11 @@ def healing(view: EnvironmentView) -> str:
     return words.get(view.breaker, view.breaker) + (f": {view.breaker_reason}" if view.breaker_reason else "")
 
 
-@app.command()
+@app.command(
+    epilog=examples(
+        "paddock environments create staging",
+    )
+)
 def create(name: str = Argument(REQUIRED, help="Its name.")) -> None:
     """Create an environment."""
     run(_create(name))
@@ -67,7 +77,11 @@ async def _create(name: str) -> None:
         await client.create_environment(name)
 
 
-@app.command()
+@app.command(
+    epilog=examples(
+        "paddock environments remove staging",
+    )
+)
 def remove(name: str = Argument(REQUIRED, help="Its name.")) -> None:
     """Remove an environment that has no hosts and stacks any more."""
     run(_remove(name))
@@ -79,7 +93,12 @@ async def _remove(name: str) -> None:
         await client.remove_environment(name)
 
 
-@app.command()
+@app.command(
+    epilog=examples(
+        "paddock environments override",
+        "paddock -e staging environments override",
+    )
+)
 def override() -> None:
     """Let healing go on in the context's environment though most of its hosts are lost."""
     run(_override())

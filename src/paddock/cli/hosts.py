@@ -6,7 +6,7 @@ import sys
 from collections.abc import Sequence
 
 from paddock.cli import output
-from paddock.cli.command import REQUIRED, App, Argument, Invocation, Option
+from paddock.cli.command import REQUIRED, App, Argument, Invocation, Option, examples
 from paddock.cli.connection import connected, run
 from paddock.cli.output import say
 from paddock.model.errors import UserError
@@ -36,7 +36,13 @@ def hosts(
         list_hosts(quiet=quiet, as_json=as_json)
 
 
-@app.command("ls")
+@app.command(
+    "ls",
+    epilog=examples(
+        "paddock hosts ls",
+        "paddock hosts ls -q                   only names",
+    ),
+)
 def list_hosts(
     quiet: bool = Option(False, "--quiet", "-q", help="Only names."),
     as_json: bool = AS_JSON,
@@ -140,7 +146,12 @@ async def _label(host: str, labels: dict[str, str | None]) -> HostView:
         return await client.label_host(host, labels)
 
 
-@app.command()
+@app.command(
+    epilog=examples(
+        "paddock hosts drain h1",
+        "paddock hosts drain h1 h2 --json      what moves and what stays, for a script",
+    )
+)
 def drain(hosts: list[str] = HOSTS, as_json: bool = AS_JSON) -> None:
     """Move everything off hosts, and start nothing there. Says what cannot move, and why."""
     answers = run(_drain(hosts))
@@ -163,7 +174,11 @@ def drained(host: str, answer: DrainAnswer) -> str:
     return "\n".join(lines) + "\n"
 
 
-@app.command()
+@app.command(
+    epilog=examples(
+        "paddock hosts activate h1",
+    )
+)
 def activate(hosts: list[str] = HOSTS) -> None:
     """Let hosts be given containers again."""
     run(_activate(hosts))
@@ -175,7 +190,12 @@ async def _activate(hosts: Sequence[str]) -> None:
             say(f"{host} is {(await client.activate_host(host)).state}")
 
 
-@app.command()
+@app.command(
+    epilog=examples(
+        "paddock hosts remove h1               once it is drained and its agent is stopped",
+        "paddock hosts remove --force h1       though its volumes are lost then",
+    )
+)
 def remove(
     hosts: list[str] = HOSTS,
     force: bool = Option(False, "--force", "-f", help="Though it still has containers, or is lost."),

@@ -146,13 +146,13 @@ def _networks(common: _Common, host: Host, networks: Iterable[NetworkId]) -> lis
         network = common.snapshot.get(Network, id)
         if network is None or HostId(host.id) not in network.gateways:
             continue
-        items.append(_network(network, host))
+        items.append(network_assignment(network, host))
         items += common.names(id)
         items += [peer for at, peer in common.peers(id) if at != host.id]
     return items
 
 
-def _network(network: Network, host: Host) -> NetworkAssignment:
+def network_assignment(network: Network, host: Host) -> NetworkAssignment:
     gateway = network.gateways[HostId(host.id)]
     plan = layout(network.subnet, network.spec.ip_range)
     block = plan.block_of(number(gateway))

@@ -75,6 +75,7 @@ def next_unit(draft: Draft, service: Service, slot: int, previous: Unit | None) 
         revision=service.revision,
         name=_name(draft, service, spec.container_name, (slot, generation)),
         desired=UnitDesired.RUN if plain else UnitDesired.READY,
+        standalone=spec.mode == "standalone",
         forced=service.forced,
         attempts=memory.attempts,
         crashes=memory.crashes,
@@ -85,8 +86,9 @@ def next_unit(draft: Draft, service: Service, slot: int, previous: Unit | None) 
 
 
 def next_generation(draft: Draft, service: Service, slot: int) -> int:
+    """One that no unit of the slot ever had, those included that are deleted by now."""
     units = draft.slots(ServiceId(service.id)).get(slot)
-    return units[-1].generation + 1 if units else service.used_generations + 1
+    return max(units[-1].generation if units else 0, service.used_generations) + 1
 
 
 def started_again(draft: Draft, service: Service, previous: Unit, memory: Memory) -> Unit:

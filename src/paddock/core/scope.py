@@ -105,13 +105,6 @@ class _Gathering:
                     self._note(Service, service.id)
 
     def _unit(self, unit: Unit) -> None:
-        if unit.service in self._ids.get("service", ()):
-            if not unit.live:
-                self._freed[unit.environment] = None
-            return
-        service = self._snapshot.get(Service, unit.service)
-        if service is not None:
-            self._service(service)
         if not unit.live:
             self._freed[unit.environment] = None
         for network in unit.addresses:
@@ -119,6 +112,10 @@ class _Gathering:
         revision = self._snapshot.get(Revision, unit.revision)
         for volume in volumes_of(revision) if revision is not None else ():
             self._note(Volume, volume)
+        if unit.service not in self._ids.get("service", ()):
+            service = self._snapshot.get(Service, unit.service)
+            if service is not None:
+                self._service(service)
 
     def _service(self, service: Service) -> None:
         """The service, and all of its stack: dependencies, order of going and shared containers reach no further."""

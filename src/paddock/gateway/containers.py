@@ -8,6 +8,7 @@ from paddock.gateway.call import Call
 from paddock.gateway.client import Answer
 from paddock.gateway.finding import Found
 from paddock.gateway.forward import Asked, forward
+from paddock.gateway.listing import Rewriting
 from paddock.gateway.problems import no_such
 from paddock.gateway.router import Router
 from paddock.model.objects import Host, HostId
@@ -57,7 +58,8 @@ async def inspect(call: Call) -> Answer:
         seen: Json = await engine.json("GET", f"/containers/{found.engine_name}/json", query=query)
     except EngineNotFound as error:
         raise no_such("container", call.params["name"]) from error
-    return Answer(200, {**seen, "Node": node_of(found.host)})
+    rewriting = Rewriting(call.cluster.snapshot(), call.environment)
+    return Answer(200, {**rewriting.inspected(seen), "Node": node_of(found.host)})
 
 
 def node_of(host: Host) -> Json:

@@ -121,6 +121,8 @@ async def _send(call: Call, asked: Asked, writer: asyncio.StreamWriter) -> None:
             await writer.drain()
     except BROKEN:
         return
+    except ApiProblem:
+        writer.transport.abort()
 
 
 async def _watch(call: Call, sending: asyncio.Task[None], gone: asyncio.Timeout) -> None:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from paddock.gateway import containers, elsewhere, execs, system
+from paddock.gateway import containers, create, elsewhere, execs, listing, lives, networks, system, volumes
 from paddock.gateway.router import Router
 
-SUBJECTS = (system, containers, execs, elsewhere)
+SUBJECTS = (system, listing, create, lives, containers, execs, networks, volumes, elsewhere)
 """Each has `register(router)`."""
 
 

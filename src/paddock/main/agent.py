@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from paddock.cli.command import REQUIRED, App, Argument, Exit, Invocation, Option
+from paddock.cli.command import REQUIRED, App, Argument, Exit, Invocation, Option, examples
 from paddock.cli.hosts import parsed_labels
 from paddock.cli.output import say
 from paddock.main import systemd
@@ -31,7 +31,13 @@ def agent(ctx: Invocation, data: str = DATA, engine: str = ENGINE) -> None:
         run_agent(data, engine)
 
 
-@app.command("run")
+@app.command(
+    "run",
+    epilog=examples(
+        "paddock agent run",
+        "paddock agent run --engine /run/user/docker.sock",
+    ),
+)
 def run_agent(data: str = DATA, engine: str = ENGINE) -> None:
     """Run the agent here, in the foreground."""
     from paddock.agent.main import AgentConfig
@@ -40,7 +46,13 @@ def run_agent(data: str = DATA, engine: str = ENGINE) -> None:
     raise Exit(serve(AgentConfig(data=data, engine_socket=engine)))
 
 
-@app.command()
+@app.command(
+    epilog=examples(
+        "paddock agent join TOKEN",
+        "paddock agent join TOKEN --name h1 --label zone=a",
+        "paddock agent join - < token           keeps it out of the shell's history",
+    )
+)
 def join(
     token: str = Argument(REQUIRED, help="What `paddock hosts add` printed; `-` reads it from standard input."),
     name: str = Option("", "--name", help="What the host is to be called; else its hostname."),
@@ -58,7 +70,12 @@ def join(
     say(f"this machine is {identity.name} in {identity.environment}; `paddock agent install` runs it from now on")
 
 
-@app.command()
+@app.command(
+    epilog=examples(
+        "paddock agent install",
+        "paddock agent install --no-start",
+    )
+)
 def install(
     data: str = DATA,
     engine: str = ENGINE,
@@ -76,7 +93,11 @@ def install(
     systemd.install(unit, start=not no_start)
 
 
-@app.command()
+@app.command(
+    epilog=examples(
+        "paddock agent uninstall",
+    )
+)
 def uninstall(
     no_stop: bool = Option(False, "--no-stop", help="Only remove the unit."),
 ) -> None:

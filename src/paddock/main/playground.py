@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from paddock.cli import output
-from paddock.cli.command import REQUIRED, App, Argument, Option
+from paddock.cli.command import REQUIRED, App, Argument, Option, examples
 from paddock.cli.output import say
 
 if TYPE_CHECKING:
@@ -54,7 +54,12 @@ def cluster(root: Path | None) -> Cluster:
     return Cluster(opened(root), tell=say)
 
 
-@app.command()
+@app.command(
+    epilog=examples(
+        "paddock playground up",
+        "paddock playground up --hosts 5        two more than there were",
+    )
+)
 def up(
     hosts: int = Option(3, "--hosts", metavar="NUMBER", help="At least so many."),
     root: Path | None = ROOT,
@@ -64,14 +69,24 @@ def up(
     _show(cluster(root).up(hosts), as_json=as_json)
 
 
-@app.command()
+@app.command(
+    epilog=examples(
+        "paddock playground down",
+        "paddock playground down --root /var/lib/other",
+    )
+)
 def down(root: Path | None = ROOT) -> None:
     """Stop everything and remove it: no process, namespace, mount, bridge or rule is left."""
     cluster(root).down()
     say("the playground is gone")
 
 
-@app.command()
+@app.command(
+    epilog=examples(
+        "paddock playground status",
+        "paddock playground status --json | jq -r '.hosts[].address'",
+    )
+)
 def status(root: Path | None = ROOT, as_json: bool = AS_JSON) -> None:
     """Show the hosts and the server."""
     _show(opened(root).status(), as_json=as_json)
@@ -86,13 +101,22 @@ def _show(status: Status, *, as_json: bool) -> None:
     output.print_table(("NAME", "STATE", "ADDRESS", "ENGINE"), rows)
 
 
-@app.command()
+@app.command(
+    epilog=examples(
+        "paddock playground add                 prints its name",
+    )
+)
 def add(root: Path | None = ROOT) -> None:
     """Start one host more, and join it."""
     print(cluster(root).add())
 
 
-@app.command()
+@app.command(
+    epilog=examples(
+        "paddock playground load image.tar",
+        "paddock playground load image.tar --host h2",
+    )
+)
 def load(
     image: Path = Argument(REQUIRED, metavar="IMAGE.tar", help="What `docker save` wrote."),
     host: str = Option("", "--host", help="Only on this one."),
@@ -109,7 +133,7 @@ def _on_host(name: str, sentence: str, done: str, act: Callable[[Playground, str
         say(f"{host} {done}")
 
     command.__doc__ = sentence
-    app.command(name)(command)
+    app.command(name, epilog=examples(f"paddock playground {name} h2"))(command)
 
 
 _on_host("stop", "Shut a host down in an orderly way.", "is shut down", lambda ground, host: ground.stop(host))

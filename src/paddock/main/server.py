@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from paddock.cli.command import REQUIRED, App, Argument, Exit, Invocation, Option
+from paddock.cli.command import REQUIRED, App, Argument, Exit, Invocation, Option, examples
 from paddock.cli.connection import connected
 from paddock.cli.connection import run as run_client
 from paddock.cli.output import say
@@ -47,7 +47,13 @@ def server(
         run_server(data, listen, api_port, agents_port, name, pool, admin_key_file)
 
 
-@app.command("run")
+@app.command(
+    "run",
+    epilog=examples(
+        "paddock server run",
+        "paddock server run --data ./data --listen 127.0.0.1",
+    ),
+)
 def run_server(
     data: str = DATA,
     listen: str = LISTEN,
@@ -69,7 +75,12 @@ def run_server(
     raise Exit(serve(config, docker_api))
 
 
-@app.command()
+@app.command(
+    epilog=examples(
+        "paddock server install --name paddock.example.com",
+        "paddock server install --data /srv/paddock --no-start",
+    )
+)
 def install(
     data: str = DATA,
     listen: str = LISTEN,
@@ -96,7 +107,11 @@ def install(
     say(f"the first admin key is in {data}/admin.key, the CA in {data}/ca.crt; `paddock context create` takes both")
 
 
-@app.command()
+@app.command(
+    epilog=examples(
+        "paddock server uninstall",
+    )
+)
 def uninstall(
     no_stop: bool = Option(False, "--no-stop", help="Only remove the unit."),
 ) -> None:
@@ -104,7 +119,12 @@ def uninstall(
     systemd.uninstall(UNIT, stop=not no_stop)
 
 
-@app.command()
+@app.command(
+    epilog=examples(
+        "paddock server backup paddock.backup",
+        "paddock server backup --stopped --data /srv/paddock paddock.backup",
+    )
+)
 def backup(
     file: Path = Argument(REQUIRED, help="Where to write it."),
     stopped: bool = Option(False, "--stopped", help="Of a data directory whose server does not run."),
@@ -133,7 +153,12 @@ async def _backup(file: Path) -> int:
     return size
 
 
-@app.command()
+@app.command(
+    epilog=examples(
+        "paddock server restore paddock.backup",
+        "paddock server restore paddock.backup --data ./tried   only to try it",
+    )
+)
 def restore(file: Path = Argument(REQUIRED, help="What `backup` wrote."), data: str = DATA) -> None:
     """Put a backup in the place of a data directory's content. The server must not run."""
     from paddock.server.upkeep import restore_backup

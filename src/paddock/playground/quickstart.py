@@ -67,7 +67,7 @@ def load(playground: Playground, building: dict[str, Future[Path]]) -> None:
         if lacking:
             say(f"{NEEDED[name]} goes to {', '.join(lacking)}")
         with ThreadPoolExecutor(max_workers=HOSTS) as pool:
-            list(pool.map(lambda host, image=image: playground.load(image, host), lacking))  # type: ignore[misc]
+            list(pool.map(lambda host, image=image: playground.load(image, host), lacking))
 
 
 def shop_address(cluster: Cluster) -> str:

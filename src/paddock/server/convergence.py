@@ -20,6 +20,8 @@ from paddock.world.backoff import Backoff
 from paddock.world.world import World
 
 GATHER_S = 0.05
+MOST_GATHER_S = 1.0
+"""Rounds are also as far apart as the last one took to decide, up to this: deciding leaves time for everything else."""
 MOST_PENDING = 20_000
 """Changes remembered one by one; more, and everything is looked at."""
 MOST_ROUNDS = 200
@@ -47,6 +49,7 @@ class Convergence:
         self._wakes: dict[_Key, tuple[float, Scope]] = {}
         """What asked to be looked at again -> when."""
         self._last_round_s = -math.inf
+        self._decided_in_s = 0.0
         self._rounds = 0
         self._offset_s = world.now_s() - world.clock.monotonic_s()
 
@@ -113,7 +116,8 @@ class Convergence:
             self._notice((), everything=True)
 
     async def _gather(self) -> None:
-        pause_s = self._last_round_s + GATHER_S - self._world.clock.monotonic_s()
+        gather_s = min(max(GATHER_S, self._decided_in_s), MOST_GATHER_S)
+        pause_s = self._last_round_s + gather_s - self._world.clock.monotonic_s()
         if self._rounds > MOST_ROUNDS:
             self._world.log.error("deciders do not come to rest", rounds=self._rounds)
             pause_s = SLOW_S
@@ -124,13 +128,15 @@ class Convergence:
         """No await between the snapshot and the commit that is based on it."""
         snapshot = self._store.snapshot()
         scope = self._scope(snapshot)
+        began_s = self._world.clock.monotonic_s()
         plan = converge(snapshot, self._world.now_s(), scope)
+        self._last_round_s = self._world.clock.monotonic_s()
+        self._decided_in_s = self._last_round_s - began_s
         self._remember(scope, plan.wake_at_s)
         if not plan.changes:
             self._rounds = 0
             return
         self._rounds += 1
-        self._last_round_s = self._world.clock.monotonic_s()
         commit = await self._store.commit(plan.changes)
         for change in plan.changes:
             self._log(change, commit.version)

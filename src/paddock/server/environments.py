@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 
 import msgspec
 
@@ -63,22 +64,25 @@ def host_named(snapshot: Snapshot, environment: Environment, name: str) -> Host:
 def patch_host(snapshot: Snapshot, host: Host, patch: HostPatch) -> Decision[str]:
     """-> the host's name."""
     labels = dict(host.labels)
+    check_labels({key: value or "" for key, value in patch.labels.items()})
     for key, value in patch.labels.items():
-        check_label(key, value or "")
         if value is None:
             labels.pop(key, None)
         else:
             labels[key] = value
-    if len(labels) > MOST_LABELS:
-        raise UserError(f"a host may have {MOST_LABELS} labels, this would make {len(labels)}")
+    check_labels(labels)
     if labels == host.labels:
         return (), host.name
     changed = msgspec.structs.replace(host, labels=labels)
     return (Put(object=changed, reason=f"labels of {host.name} changed"),), host.name
 
 
-def check_label(key: str, value: str) -> None:
-    if not key or len(key) > 256 or key != key.strip() or not key.isprintable():
-        raise UserError(f"{key[:40]!r} cannot be a label's key", hint="1 to 256 printable characters")
-    if len(value) > LONGEST_LABEL:
-        raise UserError(f"label {key} is longer than {LONGEST_LABEL} characters")
+def check_labels(labels: Mapping[str, str]) -> None:
+    """Raises `UserError` naming the first that will not do."""
+    if len(labels) > MOST_LABELS:
+        raise UserError(f"a host may have {MOST_LABELS} labels, this would make {len(labels)}")
+    for key, value in labels.items():
+        if not key or len(key) > 256 or key != key.strip() or not key.isprintable():
+            raise UserError(f"{key[:40]!r} cannot be a label's key", hint="1 to 256 printable characters")
+        if len(value) > LONGEST_LABEL:
+            raise UserError(f"label {key} is longer than {LONGEST_LABEL} characters")

@@ -12,6 +12,7 @@ from paddock.model.objects import Environment, Host, JoinToken
 from paddock.model.snapshot import Snapshot
 from paddock.server.auth import hash_secret, same_secret
 from paddock.server.authority import Authority
+from paddock.server.environments import check_labels
 from paddock.wire.api import Joined, JoinRequest
 from paddock.world.world import World
 
@@ -56,6 +57,7 @@ def join(
     environment = snapshot.get(Environment, token.environment)
     if environment is None:
         raise Forbidden("the environment this token was made for has been removed", hint="make a new token")
+    check_labels(request.labels)
     host_id = world.new_id("host")
     certificate, fingerprint = authority.sign_host(request.csr, host_id, world.now_s())
     host = Host(

@@ -17,6 +17,8 @@ from paddock.wire.messages import SILENT_AFTER_S
 from paddock.world.world import World
 
 CHECK_S = 0.5
+STALL_S = 2.0
+"""A server that has not come to look for so long heard nobody because of itself: it was busy, or its machine slept."""
 
 
 class Presence:
@@ -27,6 +29,7 @@ class Presence:
         self._store = store
         self._sessions = sessions
         self._started_s = world.clock.monotonic_s()
+        self.looked_s = self._started_s
 
     async def forgive(self) -> None:
         """Once, before anything is decided: while the server was away nobody could be heard, so silence counts anew."""
@@ -38,7 +41,7 @@ class Presence:
                 for host in _hosts(snapshot, HostState.SILENT)
             ), None
 
-        self._started_s = self._world.clock.monotonic_s()
+        self._started_s = self.looked_s = self._world.clock.monotonic_s()
         await commit_decision(self._store, decide)
 
     async def run(self) -> None:
@@ -56,6 +59,13 @@ class Presence:
                 continue
 
     async def check(self) -> None:
+        looked_s, self.looked_s = self.looked_s, self._world.clock.monotonic_s()
+        if self.looked_s - looked_s > CHECK_S + STALL_S:
+            self._world.probe("the server itself was away: nobody is called silent for it")
+            self._world.log.warning("the server was not looking", for_s=round(self.looked_s - looked_s, 1))
+            for session in list(self._sessions.live.values()):
+                session.heard()
+            return
         for session in list(self._sessions.live.values()):
             if session.silence_s() >= SILENT_AFTER_S:
                 session.finish(f"nothing heard for {session.silence_s():.1f} s")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import msgspec
 
@@ -147,15 +147,26 @@ def port_text(port: PortSpec) -> str:
     return f"{where}->{target}"
 
 
-def container_views(snapshot: Snapshot, units: Iterable[Unit], *, finished: bool) -> list[ContainerView]:
-    """One per container of each unit, by stack, service, slot, generation, role."""
+def container_views(snapshot: Snapshot, units: Sequence[Unit], *, finished: bool) -> list[ContainerView]:
+    """One per container of each unit, by stack, service, slot, generation, role. `units`: all of each service there.
+
+    What has ended is shown without `finished` too while nothing has taken its place: a stopped service, a done job.
+    """
+    newest: dict[tuple[str, int], int] = {}
+    for unit in units:
+        place = (unit.service, unit.slot)
+        newest[place] = max(unit.generation, newest.get(place, 0))
     views = [
         view
         for unit in units
-        if finished or unit.live or (unit.desired < UnitDesired.REMOVED and _newest(snapshot, unit))
+        if finished or unit.live or (_kept(unit) and unit.generation == newest[(unit.service, unit.slot)])
         for view in unit_views(snapshot, unit)
     ]
     return sorted(views, key=lambda view: (view.stack, view.service, view.slot, view.generation, view.role))
+
+
+def _kept(unit: Unit) -> bool:
+    return unit.desired < UnitDesired.REMOVED and unit.state < UnitState.ORPHANED
 
 
 def _as_known(snapshot: Snapshot, unit: Unit) -> Unit:
@@ -173,13 +184,6 @@ def _state(unit: Unit, host: Host | None) -> str:
     failed = unit.state == UnitState.REMOVED and unit.ended in (UnitState.FAILED, UnitState.REJECTED)
     shown = unit.ended if failed and unit.ended is not None else unit.state
     return shown.name.lower()
-
-
-def _newest(snapshot: Snapshot, unit: Unit) -> bool:
-    """What ended is still shown as long as nothing has taken its place: a stopped service, a finished job."""
-    others = snapshot.units_of_service(unit.service)
-    same = [other.generation for other in others if other.slot == unit.slot]
-    return unit.state < UnitState.ORPHANED and unit.generation == max(same)
 
 
 def unit_views(snapshot: Snapshot, unit: Unit) -> list[ContainerView]:

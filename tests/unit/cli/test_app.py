@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import importlib
 import os
+import subprocess
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -68,6 +72,47 @@ def test_help_has_examples(name: str, capsys: pytest.CaptureFixture[str]) -> Non
     assert f"paddock {name}" in told.split("Examples:")[1]
 
 
+def _below(name: str) -> Iterator[tuple[str, ...]]:
+    built = importlib.import_module({**COMMANDS, **PROGRAMS}[name].module).app.build(name)
+    for inner in getattr(built, "commands", {}):
+        yield name, inner
+
+
+INNER = [words for name in sorted({**COMMANDS, **PROGRAMS}) for words in _below(name)]
+
+
+@pytest.mark.parametrize("words", INNER, ids=" ".join)
+def test_help_of_every_command_below_has_examples(words: tuple[str, ...], capsys: pytest.CaptureFixture[str]) -> None:
+    assert command(*words, "--help") == 0
+    told = capsys.readouterr().out
+    assert f"paddock {' '.join(words)}" in told.partition("Examples:")[2]
+
+
+def test_bash_completes_commands_and_options(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """The script that `--install-completion` writes is given to a real bash."""
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("SHELL", "/bin/bash")
+    assert command("--install-completion") == 0
+    script = tmp_path / ".local/share/bash-completion/completions/paddock"
+    program = tmp_path / "paddock"
+    program.write_text(f'#!/bin/sh\nexec {sys.executable} -m paddock.main "$@"\n')
+    program.chmod(0o755)
+    environment = {
+        **os.environ,
+        "PATH": f"{tmp_path}:{os.environ['PATH']}",
+        "PYTHONPATH": os.pathsep.join(os.path.abspath(path) for path in sys.path if path),
+    }
+    for typed, offered in (("paddock he", ""), ("paddock ho", "hosts"), ("paddock hosts dr", "drain"),
+                           ("paddock up --det", "--detach")):  # fmt: skip
+        words = typed.split(" ")
+        done = subprocess.run(
+            ["bash", "-c", f'source {script}; COMP_WORDS=({typed}); COMP_CWORD={len(words) - 1}; '
+                           '_paddock_completion paddock; echo "${COMPREPLY[@]}"'],
+            env=environment, capture_output=True, text=True, timeout=30, check=False,
+        )  # fmt: skip
+        assert (done.returncode, done.stdout.strip()) == (0, offered), done.stderr
+
+
 def test_root_help_lists_every_command(capsys: pytest.CaptureFixture[str]) -> None:
     assert command("--help") == 0
     told = capsys.readouterr().out
@@ -98,9 +143,6 @@ def test_every_problem_is_told_with_its_line(capsys: pytest.CaptureFixture[str])
 
 
 def test_closed_pipe_is_no_traceback() -> None:
-    import subprocess
-    import sys
-
     Path("compose.yaml").write_text(COMPOSE)
     done = subprocess.run(
         f"{sys.executable} -m paddock.main config | true",

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 from paddock.core import commands
-from paddock.model.objects import UnitDesired, UnitState
+from paddock.model.objects import Service, UnitDesired, UnitState
 from paddock.model.specs import Condition, Dependency, RestartPolicy, ServiceSpec, Sharing
 from pretend_cluster import ENVIRONMENT, Cluster, make_service, make_stack
 
@@ -83,6 +83,20 @@ def test_removal_goes_the_other_way_round() -> None:
     assert cluster.live("db")[0].desired == UnitDesired.RUN
     cluster.step()
     assert cluster.live("db")[0].desired == UnitDesired.REMOVED
+
+
+def test_a_service_may_be_gone_while_others_of_its_stack_still_go() -> None:
+    cluster = Cluster.of(2)
+    cluster.up(make_stack(web("service_started"), make_service("db"), make_service("cache"), make_service("job")))
+    cluster.settle()
+    cluster.commit(commands.remove_stack(cluster.snapshot, ENVIRONMENT, "shop"))
+    cluster.decide()
+    for name in ("web", "job", "cache", "db"):
+        for unit in cluster.units(name):
+            cluster.report(unit, UnitState.REMOVED)
+        cluster.decide()
+        cluster.decide()
+    assert not cluster.snapshot.table(Service)
 
 
 def test_dependents_that_ask_for_it_are_restarted_after_a_change() -> None:

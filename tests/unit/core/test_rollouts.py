@@ -154,6 +154,25 @@ def test_a_restart_that_is_asked_for_keeps_the_containers_and_rolls() -> None:
     assert [unit.reuses for unit in cluster.running()] == [unit.id for unit in before]
 
 
+def test_after_a_rollback_of_start_first_the_slot_is_the_old_unit_s_again() -> None:
+    update = UpdatePolicy(order="start-first", failure_action="rollback")
+    cluster = running(make_service(replicas=2, update=update))
+    kept = [unit.id for unit in cluster.running()]
+    cluster.behave = lambda unit: "run" if unit.id in kept else "sick"
+    cluster.up(make_stack(make_service(replicas=2, update=update, image="busybox:broken")))
+    roll(cluster)
+    rollout = cluster.service("web").rollout
+    assert rollout is not None
+    assert rollout.state == "rolled-back"
+    assert [unit.id for unit in cluster.units()] == kept
+    cluster.behave = lambda unit: "run"
+    cluster.up(make_stack(make_service(replicas=2, update=update, image="busybox:2")))
+    roll(cluster)
+    assert images(cluster) == ["busybox:2"] * 2
+    # Nobody who still remembers what failed takes one of these for it.
+    assert all(unit.generation > 2 for unit in cluster.running())
+
+
 def test_rollback_by_hand_goes_back_and_pausing_needs_a_rollout() -> None:
     cluster = running(make_service(replicas=2))
     with pytest.raises(Conflict):

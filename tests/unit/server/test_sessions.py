@@ -274,3 +274,18 @@ def test_a_stopping_server_says_so_and_calls_nobody_silent(tmp_path: Path) -> No
         assert host_of(plane, host).state == HostState.ACTIVE
 
     play(tmp_path, scene)
+
+
+def test_a_server_that_was_away_itself_calls_nobody_silent(tmp_path: Path) -> None:
+    async def scene(plane: ControlPlane) -> None:
+        host = await add_host(plane)
+        agent = PlayedAgent(plane, host)
+        await agent.hello()
+        plane.sessions.live[host].last_heard_s -= 60.0
+        plane.presence.looked_s -= 60.0
+        await plane.presence.check()
+        assert not plane.sessions.live[host].over.is_set()
+        assert host_of(plane, host).state == HostState.ACTIVE
+
+    probes = play(tmp_path, scene)
+    assert probes.hits["the server itself was away: nobody is called silent for it"] == 1

@@ -6,7 +6,8 @@ import msgspec
 
 from paddock.core.draft import GONE, Draft
 from paddock.core.generations import end_of
-from paddock.core.slots import retire
+from paddock.core.revisions import outdated
+from paddock.core.slots import retire, staying
 from paddock.model.changes import Change, Delete, Put
 from paddock.model.objects import Host, HostState, Service, ServiceId, Unit, UnitState
 
@@ -27,7 +28,10 @@ def history(draft: Draft, service: Service) -> None:
                 highest = max(highest, units[-1].generation)
                 draft.apply(_delete(units))
         elif len(units) > 1:
-            draft.apply(_trimmed(draft, units))
+            withdrawn = _withdrawn(draft, service, units)
+            highest = max([highest, *(unit.generation for unit in withdrawn)])
+            draft.apply(_delete(withdrawn))
+            draft.apply(_trimmed(draft, [unit for unit in units if unit not in withdrawn]))
     if service.removing:
         _end(draft, service)
     elif highest > service.used_generations:
@@ -40,15 +44,27 @@ def _delete(units: list[Unit]) -> list[Change]:
 
 
 def _over(draft: Draft, units: list[Unit]) -> bool:
-    """Nothing of these units can turn up again: gone, and their hosts have been heard of since, or are no more."""
+    """Nothing of these units can turn up again: gone, and the hosts of those given up are back, or are no more."""
     for unit in units:
         if unit.state == UnitState.REMOVED:
             continue
         host = draft.get(Host, unit.host) if unit.host is not None else None
-        back = host is None or (host.state is HostState.ACTIVE and host.since_s > unit.state_since_s)
+        back = host is None or host.state is HostState.ACTIVE
         if unit.state != UnitState.ORPHANED or not back:
             return False
     return True
+
+
+def _withdrawn(draft: Draft, service: Service, units: list[Unit]) -> list[Unit]:
+    """What a rollout that went back had put beside a unit that is still there: the slot is that unit's again."""
+    there = [unit for unit in units if unit.state not in GONE and staying(unit)]
+    if not there:
+        return []
+    return [
+        unit
+        for unit in units
+        if unit.generation > there[-1].generation and _over(draft, [unit]) and outdated(draft, service, unit)
+    ]
 
 
 def _trimmed(draft: Draft, units: list[Unit]) -> list[Change]:

@@ -1,0 +1,104 @@
+"""`GET /containers/json`: every host's own list, put together as if it were one engine's."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from paddock.core.standalone import id_of
+from paddock.gateway.call import Call
+from paddock.gateway.client import Answer
+from paddock.gateway.filters import Filters, encode_filters, parse_filters
+from paddock.gateway.hosts import answered
+from paddock.gateway.problems import ApiProblem, status_and_words
+from paddock.gateway.router import Router
+from paddock.model.errors import PaddockError
+from paddock.model.objects import Host, HostId, Network
+from paddock.model.snapshot import Snapshot
+
+Json = dict[str, Any]
+HIDDEN_LABELS = ("io.paddock.unit", "io.paddock.role", "io.paddock.name")
+"""How our agents know their containers; nobody else's business."""
+
+
+def register(router: Router) -> None:
+    router.add("GET", "/containers/json", containers)
+
+
+async def containers(call: Call) -> Answer:
+    filters = parse_filters(call.head.asked("filters"))
+    nodes = filters.pop("node", [])
+    limit = _limit(call)
+    hosts = [host for host in call.gateway.hosts.reachable(call.environment) if not nodes or host.name in nodes]
+    query: dict[str, str | int | bool] = {"all": call.head.wants("all"), "size": call.head.wants("size")}
+    if limit > 0:
+        query["limit"] = limit
+    if filters:
+        query["filters"] = encode_filters(_for_engines(call, filters))
+
+    async def ask(host: Host) -> list[Json]:
+        found: list[Json] = await call.cluster.engine(HostId(host.id)).json("GET", "/containers/json", query=query)
+        return found
+
+    told = await call.gateway.hosts.ask_each(hosts, ask)
+    refuse_if_all_did(told)
+    rewriting = Rewriting(call.cluster.snapshot(), call.environment)
+    merged = [rewriting.listed(host, container) for host, found in answered(told) for container in found]
+    merged.sort(key=lambda container: (-int(container.get("Created") or 0), str(container.get("Id"))))
+    return Answer(200, merged[:limit] if limit > 0 else merged)
+
+
+def _limit(call: Call) -> int:
+    text = call.head.asked("limit", "0") or "0"
+    if not text.lstrip("-").isdigit() or len(text) > 9:
+        raise ApiProblem(400, f"limit must be a number, not {text[:40]!r}")
+    return int(text)
+
+
+def _for_engines(call: Call, filters: Filters) -> Filters:
+    """Networks go by ids of the cluster here and by their names there."""
+    if "network" not in filters:
+        return filters
+    networks = call.cluster.snapshot().in_environment(Network, call.environment)
+    names = {id_of("network", network.id): network.name for network in networks}
+    return {**filters, "network": [names.get(value, value) for value in filters["network"]]}
+
+
+def refuse_if_all_did(told: list[tuple[Host, Any]]) -> None:
+    """A filter that no engine understands is the client's fault; one host that is away is not."""
+    errors = [error for _, error in told if isinstance(error, PaddockError)]
+    if errors and len(errors) == len(told) and status_and_words(errors[0])[0] < 500:
+        raise errors[0]
+
+
+class Rewriting:
+    """Engines' words about containers in the cluster's: its network ids, without the labels that are ours."""
+
+    def __init__(self, snapshot: Snapshot, environment: str) -> None:
+        self._networks = {
+            network.name: id_of("network", network.id) for network in snapshot.in_environment(Network, environment)
+        }
+
+    def listed(self, host: Host, container: Json) -> Json:
+        return {
+            **self._with_networks(container),
+            "Labels": self.labels(container.get("Labels") or {}),
+            "Node": host.name,
+        }
+
+    def inspected(self, container: Json) -> Json:
+        config = container.get("Config") or {}
+        labels = self.labels(config.get("Labels") or {})
+        return {**self._with_networks(container), "Config": {**config, "Labels": labels}}
+
+    def labels(self, labels: dict[str, str]) -> dict[str, str]:
+        return {key: value for key, value in labels.items() if key not in HIDDEN_LABELS}
+
+    def _with_networks(self, container: Json) -> Json:
+        settings = container.get("NetworkSettings")
+        if not settings or not settings.get("Networks"):
+            return container
+        networks = {
+            name: {**endpoint, "NetworkID": self._networks[name]} if name in self._networks else endpoint
+            for name, endpoint in settings["Networks"].items()
+        }
+        return {**container, "NetworkSettings": {**settings, "Networks": networks}}
