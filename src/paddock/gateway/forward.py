@@ -8,7 +8,7 @@ its own, since some clients read the first bytes behind it into the wrong buffer
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from urllib.parse import quote, urlencode
 
@@ -27,6 +27,7 @@ from paddock.wire.engine_http import ByteStream
 AFTER_HEAD_S = 0.005
 """A moment for the client between the head of a hijacked connection and its first bytes."""
 DIAL_TIMEOUT_S = 15.0
+_FRAMING = ("transfer-encoding", "content-length")
 BROKEN = (ConnectionError, OSError, EOFError)
 
 
@@ -43,6 +44,8 @@ class Asked(msgspec.Struct, frozen=True, kw_only=True):
     hijack: bool = False
     versioned: bool = True
     more: tuple[tuple[str, str], ...] = ()
+    finish: Callable[[], Awaitable[None]] | None = None
+    """Done after a good answer's last byte and before its end, so that a client that waits for the end sees it."""
 
 
 async def forward(call: Call, asked: Asked) -> int:
@@ -152,6 +155,9 @@ async def _answer(
         await _hijacked(call, head, source, writer, sending)
         return head.status
     framing = response_framing(call.head.method, head)
+    if asked.finish is not None and head.status < 300 and framing.kind != "length":
+        await _reframed(call, asked, head, Body(source, framing))
+        return head.status
     if framing.kind == "end":
         call.client.closing = True
     await call.client.write(encode(head.line, _passed_on(call, asked, head)))
@@ -163,6 +169,21 @@ async def _answer(
         call.client.closing = True
         raise ConnectionResetError(f"the answer of host {asked.host} broke off: {error}") from error
     return head.status
+
+
+async def _reframed(call: Call, asked: Asked, head: ResponseHead, body: Body) -> None:
+    """Piece by piece as it comes, with an end of our own."""
+    assert asked.finish is not None
+    headers = [(name, value) for name, value in _passed_on(call, asked, head) if name.lower() not in _FRAMING]
+    await call.client.write(encode(head.line, [*headers, ("Transfer-Encoding", "chunked")]))
+    try:
+        async for piece in body.content():
+            await call.client.chunk(piece)
+    except ApiProblem as error:
+        call.client.closing = True
+        raise ConnectionResetError(f"the answer of host {asked.host} broke off: {error}") from error
+    await asked.finish()
+    await call.client.end()
 
 
 def _passed_on(call: Call, asked: Asked, head: ResponseHead) -> list[tuple[str, str]]:

@@ -2,10 +2,23 @@
 
 from __future__ import annotations
 
-from paddock.gateway import containers, create, elsewhere, execs, listing, lives, networks, system, volumes
+from paddock.gateway import (
+    arrivals,
+    building,
+    containers,
+    create,
+    elsewhere,
+    execs,
+    images,
+    listing,
+    lives,
+    networks,
+    system,
+    volumes,
+)
 from paddock.gateway.router import Router
 
-SUBJECTS = (system, listing, create, lives, containers, execs, networks, volumes, elsewhere)
+SUBJECTS = (system, listing, create, lives, containers, execs, networks, volumes, arrivals, building, images, elsewhere)
 """Each has `register(router)`."""
 
 
