@@ -13,7 +13,6 @@ from paddock.gateway.router import Router
 from paddock.model.errors import PaddockError, UserError
 from paddock.model.objects import Host, HostId
 
-
 COMMIT_TIMEOUT_S = 600.0
 
 
