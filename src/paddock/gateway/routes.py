@@ -2,10 +2,22 @@
 
 from __future__ import annotations
 
-from paddock.gateway import containers, create, elsewhere, execs, listing, lives, networks, system, volumes
+from paddock.gateway import (
+    containers,
+    create,
+    elsewhere,
+    events,
+    execs,
+    listing,
+    lives,
+    networks,
+    system,
+    usage,
+    volumes,
+)
 from paddock.gateway.router import Router
 
-SUBJECTS = (system, listing, create, lives, containers, execs, networks, volumes, elsewhere)
+SUBJECTS = (system, listing, create, lives, containers, execs, networks, volumes, events, usage, elsewhere)
 """Each has `register(router)`."""
 
 
