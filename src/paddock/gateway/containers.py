@@ -11,7 +11,8 @@ from paddock.gateway.forward import Asked, forward
 from paddock.gateway.listing import Rewriting
 from paddock.gateway.problems import no_such
 from paddock.gateway.router import Router
-from paddock.model.objects import Host, HostId
+from paddock.model.objects import Host, HostId, Revision
+from paddock.model.snapshot import Snapshot
 from paddock.wire.engine_http import EngineNotFound
 
 Json = dict[str, Any]
@@ -59,7 +60,15 @@ async def inspect(call: Call) -> Answer:
     except EngineNotFound as error:
         raise no_such("container", call.params["name"]) from error
     rewriting = Rewriting(call.cluster.snapshot(), call.environment)
-    return Answer(200, {**rewriting.inspected(seen), "Node": node_of(found.host)})
+    aliases = aliases_of(call.cluster.snapshot(), found)
+    return Answer(200, {**rewriting.inspected(found.host, seen, aliases), "Node": node_of(found.host)})
+
+
+def aliases_of(snapshot: Snapshot, found: Found) -> dict[str, tuple[str, ...]]:
+    revision = snapshot.get(Revision, found.unit.revision) if found.unit is not None else None
+    if revision is None:
+        return {}
+    return {one.network: one.aliases for one in revision.spec.container.networks}
 
 
 def node_of(host: Host) -> Json:

@@ -79,16 +79,30 @@ class Rewriting:
         }
 
     def listed(self, host: Host, container: Json) -> Json:
+        ports = [_reached_at(host, port, "IP") for port in container.get("Ports") or ()]
         return {
             **self._with_networks(container),
+            "Ports": [port for port in ports if port is not None],
             "Labels": self.labels(container.get("Labels") or {}),
             "Node": host.name,
         }
 
-    def inspected(self, container: Json) -> Json:
+    def inspected(self, host: Host, container: Json, aliases: dict[str, tuple[str, ...]]) -> Json:
+        """`aliases`: network -> those asked for, which the engine was not told."""
         config = container.get("Config") or {}
         labels = self.labels(config.get("Labels") or {})
-        return {**self._with_networks(container), "Config": {**config, "Labels": labels}}
+        told = self._with_networks(container)
+        settings = dict(told.get("NetworkSettings") or {})
+        settings["Ports"] = {
+            target: None if bindings is None else [one for binding in bindings if (one := _reached_at(host, binding))]
+            for target, bindings in (settings.get("Ports") or {}).items()
+        }
+        networks = settings.get("Networks") or {}
+        settings["Networks"] = {
+            name: {**endpoint, "Aliases": _all_aliases(endpoint, aliases.get(name, ()))}
+            for name, endpoint in networks.items()
+        }
+        return {**told, "NetworkSettings": settings, "Config": {**config, "Labels": labels}}
 
     def labels(self, labels: dict[str, str]) -> dict[str, str]:
         return {key: value for key, value in labels.items() if key not in HIDDEN_LABELS}
@@ -102,3 +116,16 @@ class Rewriting:
             for name, endpoint in settings["Networks"].items()
         }
         return {**container, "NetworkSettings": {**settings, "Networks": networks}}
+
+
+def _all_aliases(endpoint: Json, asked: tuple[str, ...]) -> list[str] | None:
+    found = list(dict.fromkeys([*asked, *(endpoint.get("Aliases") or ())]))
+    return found or None
+
+
+def _reached_at(host: Host, port: Json, key: str = "HostIp") -> Json | None:
+    """A port bound to every address of a host is reached at that host's; its twin for IPv6 says nothing more."""
+    bound = port.get(key)
+    if bound == "::" and host.facts.address:
+        return None
+    return {**port, key: host.facts.address} if bound == "0.0.0.0" and host.facts.address else port

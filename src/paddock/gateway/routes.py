@@ -8,17 +8,20 @@ from paddock.gateway import (
     containers,
     create,
     elsewhere,
+    events,
     execs,
     images,
     listing,
     lives,
     networks,
     system,
+    usage,
     volumes,
 )
 from paddock.gateway.router import Router
 
-SUBJECTS = (system, listing, create, lives, containers, execs, networks, volumes, arrivals, building, images, elsewhere)
+IMAGES = (arrivals, building, images)
+SUBJECTS = (system, listing, create, lives, containers, execs, networks, volumes, *IMAGES, events, usage, elsewhere)
 """Each has `register(router)`."""
 
 

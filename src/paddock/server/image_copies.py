@@ -72,6 +72,10 @@ class ImageCopies:
         self._giving: Counter[HostId] = Counter()
         inventory.on_wanted = self._wanted
 
+    @property
+    def under_way(self) -> int:
+        return len(self._jobs)
+
     async def run(self) -> None:
         async with asyncio.TaskGroup() as tasks:
             for _ in range(AT_ONCE):

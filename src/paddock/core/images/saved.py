@@ -75,11 +75,11 @@ class SavedFilter:
                 out.append(data[at:])
                 at = len(data)
             elif self._left:
-                piece = data[at : at + self._left]
-                self._left -= len(piece)
-                at += len(piece)
+                count = min(self._left, len(data) - at)
                 if self._keeps:
-                    out.append(piece)
+                    out.append(data[at : at + count])
+                self._left -= count
+                at += count
             elif (used := self._header(data, at, out)) == 0:
                 break
             else:
