@@ -134,6 +134,16 @@ def test_a_name_given_anew_means_the_new_image_everywhere(cli: Cli) -> None:
     assert cli.names().count("anew:1") == 1
 
 
+def test_a_build_begins_from_images_of_other_hosts(cli: Cli) -> None:
+    """Each host has one of them under a name of its own: wherever the builder is, it is brought what it lacks."""
+    for number, host in enumerate(cli.lab.hosts):
+        cli.lab.docker(host, "tag", "busybox", f"elsewhere/base{number}:1")
+    dockerfile = "".join(f"ARG N{number}={number}\n" for number in range(3))
+    dockerfile += "".join(f"FROM elsewhere/base$N{number}:1 AS s{number}\n" for number in range(3))
+    cli.built("here/built:1", dockerfile + "COPY a /a\nCMD cat /a\n", a=b"built\n")
+    assert cli.done("run", "--rm", "here/built:1") == "built\n"
+
+
 def test_commit_and_import_come_to_the_cluster(cli: Cli) -> None:
     cli.done("run", "-d", "--name", "comm", "busybox", "sleep", "1000")
     cli.done("exec", "comm", "sh", "-c", "echo kept > /kept")

@@ -9,7 +9,8 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Protocol
 
-from paddock.core.images.saved import BadArchive, SavedFilter
+from paddock.core.images.saved import SavedFilter
+from paddock.core.images.tar import BadArchive
 from paddock.model.images import SaveImage
 from paddock.wire.channel import ChannelClosed
 from paddock.wire.engine_http import ByteStream, Dial, EngineError, EngineHttp, EngineUnreachable

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import msgspec
+
 from paddock.core.images.reference import parse
 from paddock.gateway.call import Call
 from paddock.gateway.client import Answer
@@ -32,7 +34,7 @@ async def come_to(call: Call, host: Host, asked: Asked) -> None:
         except PaddockError as error:
             call.cluster.world.log.warning("what came to a host is not known yet", host=host.name, error=str(error))
 
-    await forward(call, Asked(host=asked.host, path=asked.path, query=asked.query, finish=finish))
+    await forward(call, msgspec.structs.replace(asked, finish=finish))
 
 
 async def create(call: Call) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 from paddock.gateway.arrivals import come_to
 from paddock.gateway.call import Call
 from paddock.gateway.client import Answer
+from paddock.gateway.context import Context
 from paddock.gateway.forward import Asked, forward
 from paddock.gateway.hosts import answered
 from paddock.gateway.image_finding import host_for_images
@@ -39,7 +40,8 @@ def builder(call: Call) -> Host:
 
 async def build(call: Call) -> None:
     host = builder(call)
-    await come_to(call, host, Asked(host=HostId(host.id)))
+    classic = call.head.asked("version", "1") != "2" and not call.head.asked("remote") and not call.head.wants("pull")
+    await come_to(call, host, Asked(host=HostId(host.id), overheard=Context(call, host) if classic else None))
 
 
 async def cancel(call: Call) -> None:

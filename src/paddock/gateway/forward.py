@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from typing import Protocol
 from urllib.parse import quote, urlencode
 
 import msgspec
@@ -31,6 +32,12 @@ _FRAMING = ("transfer-encoding", "content-length")
 BROKEN = (ConnectionError, OSError, EOFError)
 
 
+class Overheard(Protocol):
+    def feed(self, data: bytes) -> None: ...
+
+    async def end(self) -> None: ...
+
+
 class Asked(msgspec.Struct, frozen=True, kw_only=True):
     """What differs from the client's own request. `path` None: the same; `body` None: the client's, as it comes.
 
@@ -46,6 +53,8 @@ class Asked(msgspec.Struct, frozen=True, kw_only=True):
     more: tuple[tuple[str, str], ...] = ()
     finish: Callable[[], Awaitable[None]] | None = None
     """Done after a good answer's last byte and before its end, so that a client that waits for the end sees it."""
+    overheard: Overheard | None = None
+    """Gets the content of the client's body; the end of it is held back until `end` has returned."""
 
 
 async def forward(call: Call, asked: Asked) -> int:
@@ -96,6 +105,9 @@ def engine_head(call: Call, asked: Asked) -> bytes:
     headers = [("Host", "docker"), *_end_to_end(call.head.headers, body=asked.body is None)]
     if asked.body is not None:
         headers += [("Content-Type", "application/json"), ("Content-Length", str(len(asked.body)))]
+    if asked.overheard is not None:
+        headers = [(name, value) for name, value in headers if name.lower() not in _FRAMING]
+        headers.append(("Transfer-Encoding", "chunked"))
     if asked.hijack and (upgrade := call.head.header("upgrade")):
         headers += [("Connection", "Upgrade"), ("Upgrade", upgrade)]
     elif not asked.hijack:
@@ -119,6 +131,9 @@ async def _send(call: Call, asked: Asked, writer: asyncio.StreamWriter) -> None:
             writer.write(asked.body)
             await writer.drain()
             return
+        if asked.overheard is not None:
+            await _send_overheard(call, asked.overheard, writer)
+            return
         async for piece in call.body.raw():
             writer.write(piece)
             await writer.drain()
@@ -126,6 +141,16 @@ async def _send(call: Call, asked: Asked, writer: asyncio.StreamWriter) -> None:
         return
     except ApiProblem:
         writer.transport.abort()
+
+
+async def _send_overheard(call: Call, overheard: Overheard, writer: asyncio.StreamWriter) -> None:
+    async for piece in call.body.content():
+        overheard.feed(piece)
+        writer.write(b"%x\r\n%b\r\n" % (len(piece), piece))
+        await writer.drain()
+    await overheard.end()
+    writer.write(b"0\r\n\r\n")
+    await writer.drain()
 
 
 async def _watch(call: Call, sending: asyncio.Task[None], gone: asyncio.Timeout) -> None:

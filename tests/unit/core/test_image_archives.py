@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from paddock.core.images.layers import chain_ids, directories, in_common
-from paddock.core.images.saved import BadArchive, SavedFilter
+from paddock.core.images.saved import SavedFilter
+from paddock.core.images.tar import BadArchive
 from paddock.model.images import SaveImage
 
 LAYERS = (
