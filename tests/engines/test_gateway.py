@@ -194,9 +194,11 @@ def test_filters(docker: Docker) -> None:
 
 
 def test_events_of_all_hosts(docker: Docker) -> None:
+    began = str(int(time.time()))
     docker.done("run", "--rm", "-e", "constraint:node==h1", "--name", "ev1", "busybox", "true")
     docker.done("run", "--rm", "-e", "constraint:node==h3", "--name", "ev2", "busybox", "true")
-    lines = docker.done("events", "--since", "10m", "--until", str(int(time.time()) + 2), "--filter", "event=die", "--format", "json")
+    until_then = ["--since", began, "--until", str(int(time.time()) + 2)]
+    lines = docker.done("events", *until_then, "--filter", "event=die", "--format", "json")
     events = [json.loads(line) for line in lines.splitlines()]
     mine = [event for event in events if event["Actor"]["Attributes"]["name"] in ("ev1", "ev2")]
     assert [event["Actor"]["Attributes"]["node.name"] for event in mine] == ["h1", "h3"]
