@@ -16,6 +16,7 @@ from paddock.core.bodies import endpoints_of, labels_of
 from paddock.core.dry_run import dry_run
 from paddock.core.standalone import NameInUse, forget, id_of, wish
 from paddock.drivers.docker_body import connect_body, create_body
+from paddock.gateway import shapes
 from paddock.gateway.call import Call
 from paddock.gateway.classic import taken_out
 from paddock.gateway.client import Answer
@@ -24,6 +25,7 @@ from paddock.gateway.names import checked_name, made_up_name
 from paddock.gateway.problems import ApiProblem
 from paddock.gateway.rights import check_powers
 from paddock.gateway.router import Router
+from paddock.gateway.shapes import check_shape
 from paddock.gateway.waiting import until
 from paddock.gateway.wishes import Wish, endpoints_asked, host_config, leans_on, links_of, service_spec, with_partners
 from paddock.model.assignment import ContainerAssignment, Endpoint, NetworkAssignment
@@ -60,6 +62,7 @@ async def create(call: Call) -> Answer:
     body = await call.json_object()
     if not body.get("Image") and not body:
         raise ApiProblem(400, "config cannot be empty in order to create a container")
+    check_shape(body, shapes.Container)
     check_powers(host_config(body), privileged=call.caller.privileged)
     await require_image(call, str(body.get("Image") or ""))
     wished = await _wish(call, body)

@@ -15,12 +15,14 @@ from paddock.core.draft import GONE
 from paddock.core.standalone import HOME_NETWORK, Connected, connect, disconnect, id_of, new_network
 from paddock.core.subnets import ipv4_subnets, mac_of
 from paddock.drivers.docker_body import connect_body
+from paddock.gateway import shapes
 from paddock.gateway.call import Call
 from paddock.gateway.client import Answer
 from paddock.gateway.filters import Filters, labels_match, parse_filters
 from paddock.gateway.finding import Found
 from paddock.gateway.problems import ApiProblem, no_such
 from paddock.gateway.router import Router
+from paddock.gateway.shapes import check_shape
 from paddock.gateway.wishes import attachment
 from paddock.model.changes import Change, Put
 from paddock.model.errors import Conflict, PaddockError, Transient
@@ -181,6 +183,7 @@ async def inspected(call: Call) -> Answer:
 
 async def create(call: Call) -> Answer:
     body = await call.json_object()
+    check_shape(body, shapes.Network)
     spec = network_spec(body)
 
     def decide(snapshot: Snapshot) -> tuple[list[Change], Network]:
@@ -286,6 +289,7 @@ async def prune(call: Call) -> Answer:
 
 async def connected(call: Call) -> Answer:
     body = await call.json_object()
+    check_shape(body, shapes.Connection)
     found = await call.gateway.finder.container(call.environment, str(body.get("Container") or ""))
     name = call.params["name"]
     engine = call.cluster.engine(HostId(found.host.id))

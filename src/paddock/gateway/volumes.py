@@ -11,6 +11,7 @@ from typing import Any
 from msgspec.structs import replace
 
 from paddock.core.standalone import volume_named
+from paddock.gateway import shapes
 from paddock.gateway.call import Call
 from paddock.gateway.client import Answer
 from paddock.gateway.filters import Filters, labels_match, parse_filters
@@ -18,6 +19,7 @@ from paddock.gateway.hosts import answered
 from paddock.gateway.networks import time_text
 from paddock.gateway.problems import ApiProblem, no_such
 from paddock.gateway.router import Router
+from paddock.gateway.shapes import check_shape
 from paddock.model.changes import Change, Delete, Put
 from paddock.model.errors import Conflict
 from paddock.model.objects import Host, HostId, Revision, Volume
@@ -115,6 +117,7 @@ def _fits(view: Json, filters: Filters, used: list[str]) -> bool:
 
 async def create(call: Call) -> Answer:
     body = await call.json_object()
+    check_shape(body, shapes.Volume)
     name = str(body.get("Name") or "") or call.cluster.world.chance.hex(64)
     if "/" in name or len(name) < 2:
         raise ApiProblem(
