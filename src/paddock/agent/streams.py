@@ -6,7 +6,7 @@ An image that another host needs goes out on one as well; what that host has of 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Protocol
 
 from paddock.core.images.saved import SavedFilter
@@ -21,6 +21,7 @@ EOF = "eof"
 READ_BYTES = 65536
 DIAL_TIMEOUT_S = 10.0
 CLOSE_TIMEOUT_S = 5.0
+GATHERED_BYTES = 256 * 1024
 SAVE_SILENCE_S = 600.0
 """An engine writes the whole image to its disk before it sends the first byte."""
 
@@ -74,9 +75,8 @@ class Streams:
         query = {"names": save.image}
         try:
             async with http.stream("GET", "/images/get", query=query, idle_timeout_s=SAVE_SILENCE_S) as answer:
-                async for data in answer.chunks():
-                    if wanted := archive.feed(data):
-                        await channel.send(wanted)
+                async for data in _gathered(answer.chunks(), archive):
+                    await channel.send(data)
             if not archive.done:
                 return f"the engine did not give the whole of {save.image}"
             await channel.send(EOF)
@@ -91,6 +91,20 @@ class Streams:
         finally:
             await http.close()
         return ""
+
+
+async def _gathered(chunks: AsyncIterator[bytes], archive: SavedFilter) -> AsyncIterator[bytes]:
+    """Engines write in small chunks, and every message costs."""
+    parts: list[bytes] = []
+    size = 0
+    async for data in chunks:
+        parts.append(archive.feed(data))
+        size += len(parts[-1])
+        if size >= GATHERED_BYTES:
+            yield b"".join(parts)
+            parts, size = [], 0
+    if size:
+        yield b"".join(parts)
 
 
 async def join(channel: StreamChannel, engine: ByteStream) -> None:
