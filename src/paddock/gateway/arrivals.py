@@ -29,12 +29,17 @@ async def come_to(call: Call, host: Host, asked: Asked) -> None:
     before = names_on(call, host)
 
     async def finish() -> None:
-        try:
-            await arrived(call, host, before)
-        except PaddockError as error:
-            call.cluster.world.log.warning("what came to a host is not known yet", host=host.name, error=str(error))
+        await known_from_now_on(call, host, before)
 
     await forward(call, msgspec.structs.replace(asked, finish=finish))
+
+
+async def known_from_now_on(call: Call, host: Host, before: dict[str, str]) -> None:
+    """Trouble is logged only: the agent tells of it all the same, a moment later."""
+    try:
+        await arrived(call, host, before)
+    except PaddockError as error:
+        call.cluster.world.log.warning("what came to a host is not known yet", host=host.name, error=str(error))
 
 
 async def create(call: Call) -> None:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from paddock.gateway.arrivals import come_to
+from paddock.gateway.arrivals import come_to, known_from_now_on
 from paddock.gateway.call import Call
 from paddock.gateway.client import Answer
 from paddock.gateway.context import Context
 from paddock.gateway.forward import Asked, forward
 from paddock.gateway.hosts import answered
-from paddock.gateway.image_finding import host_for_images
+from paddock.gateway.image_finding import host_for_images, names_on
 from paddock.gateway.listing import refuse_if_all_did
 from paddock.gateway.router import Router
 from paddock.model.objects import Host, HostId
@@ -49,7 +49,12 @@ async def cancel(call: Call) -> None:
 
 
 async def buildkit(call: Call) -> None:
-    await forward(call, Asked(host=HostId(builder(call).id), hijack=True, versioned=False))
+    """What comes of it cannot be seen from outside: when the connection has ended, the host is looked at."""
+    host = builder(call)
+    before = names_on(call, host)
+    await forward(call, Asked(host=HostId(host.id), hijack=True, versioned=False))
+    if call.path == "/grpc":
+        await known_from_now_on(call, host, before)
 
 
 async def prune(call: Call) -> Answer:
