@@ -332,7 +332,7 @@ class ExplainedStep(View, frozen=True, kw_only=True):
 
 
 class Explanation(View, frozen=True, kw_only=True):
-    """Why it waits, why it is where it is, what was tried."""
+    """Why it waits, why it is where it is, what was tried. `hosts`: for one that has no host yet, host -> why not."""
 
     name: str
     kind: str
@@ -340,6 +340,7 @@ class Explanation(View, frozen=True, kw_only=True):
     summary: str
     waits_for: tuple[str, ...] = ()
     placed_because: str = ""
+    hosts: dict[str, str] = {}
     history: tuple[ExplainedStep, ...] = ()
 
 
