@@ -17,6 +17,7 @@ from paddock.model.steps import (
     CreateContainer,
     EnsureNetwork,
     EnsureVolume,
+    PrepareContainer,
     PullImage,
     RefuseUnit,
     RemoveContainer,
@@ -121,6 +122,8 @@ class EngineClient:
         match step:
             case CreateContainer():
                 return await self._create(step)
+            case PrepareContainer():
+                raise StepRefused("what a container needs is prepared by the keeper, not by the engine")
             case PullImage():
                 await self._pull(step, say)
             case ConnectNetwork():
