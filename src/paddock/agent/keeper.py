@@ -12,6 +12,7 @@ import msgspec
 from msgspec.structs import replace
 
 from paddock.agent.files import FileKeeper
+from paddock.agent.images import Images
 from paddock.agent.ledger import Ledger
 from paddock.agent.networks import Networks
 from paddock.agent.observer import Observer
@@ -58,6 +59,7 @@ class Parts(msgspec.Struct, frozen=True, kw_only=True):
     networks: Networks
     volumes: Volumes
     files: FileKeeper
+    images: Images
     reports: Reports
     world: World
     connected: Callable[[], bool]
@@ -315,7 +317,8 @@ class Keeper:
 
         try:
             async with asyncio.timeout(None) as notes.interrupt:
-                await self._parts.engine.apply(step, say)
+                if step.always or not await self._parts.images.bring(step, say):
+                    await self._parts.engine.apply(step, say)
         except TimeoutError:
             return
         except Transient as error:

@@ -8,7 +8,8 @@ from typing import Protocol, TypeVar
 import msgspec
 
 from paddock.model.changes import Change, Commit
-from paddock.model.objects import EnvironmentId, HostId
+from paddock.model.images import HeldImage
+from paddock.model.objects import EnvironmentId, Host, HostId
 from paddock.model.snapshot import Snapshot
 from paddock.wire.engine_http import ByteStream, EngineHttp
 from paddock.world.world import World
@@ -26,8 +27,38 @@ class Caller(msgspec.Struct, frozen=True, kw_only=True):
     privileged: bool = True
 
 
+Say = Callable[[str], None]
+
+
+class ImageOf(msgspec.Struct, frozen=True):
+    """An image and a connected host that has it."""
+
+    host: Host
+    image: HeldImage
+
+
+class ClusterImages(Protocol):
+    def holders(self, environment: str, name: str) -> Sequence[ImageOf]:
+        """Who has what goes by this name, id or beginning of an id; the newest where the name means several, and only
+        hosts with that one."""
+        ...
+
+    def on_host(self, host: HostId) -> tuple[HeldImage, ...]: ...
+
+    async def refresh(self, host: HostId) -> None:
+        """What was just changed on that engine is known from now on. Raises `PaddockError`."""
+        ...
+
+    async def bring(self, name: str, target: Host, say: Say) -> bool:
+        """From another host that has it; False when none has. Raises `PaddockError`."""
+        ...
+
+
 class Cluster(Protocol):
     world: World
+
+    @property
+    def images(self) -> ClusterImages: ...
 
     def snapshot(self) -> Snapshot:
         """The newest, including what is being written: for decisions."""

@@ -20,6 +20,7 @@ from paddock.gateway import shapes
 from paddock.gateway.call import Call
 from paddock.gateway.classic import taken_out
 from paddock.gateway.client import Answer
+from paddock.gateway.image_finding import bring_image, require_image
 from paddock.gateway.names import checked_name, made_up_name
 from paddock.gateway.problems import ApiProblem
 from paddock.gateway.rights import check_powers
@@ -63,6 +64,7 @@ async def create(call: Call) -> Answer:
         raise ApiProblem(400, "config cannot be empty in order to create a container")
     check_shape(body, shapes.Container)
     check_powers(host_config(body), privileged=call.caller.privileged)
+    await require_image(call, str(body.get("Image") or ""))
     wished = await _wish(call, body)
     unit_id = await _committed(call, service_spec(wished))
     try:
@@ -209,6 +211,7 @@ async def _made(call: Call, wished: Wish, place: Place) -> Answer:
         network_mode=place.revision.spec.container.network_mode,
         endpoints=place.endpoints,
     )
+    await bring_image(call, place.host, container.image)
     step = CreateContainer(unit=UnitId(place.unit.id), container=container, networks=place.networks)
     body = final_body(create_body(step, api), wished.body, place)
     query = {"name": place.unit.name} | ({"platform": wished.platform} if wished.platform else {})

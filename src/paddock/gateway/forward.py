@@ -8,8 +8,9 @@ its own, since some clients read the first bytes behind it into the wrong buffer
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from typing import Protocol
 from urllib.parse import quote, urlencode
 
 import msgspec
@@ -27,7 +28,14 @@ from paddock.wire.engine_http import ByteStream
 AFTER_HEAD_S = 0.005
 """A moment for the client between the head of a hijacked connection and its first bytes."""
 DIAL_TIMEOUT_S = 15.0
+_FRAMING = ("transfer-encoding", "content-length")
 BROKEN = (ConnectionError, OSError, EOFError)
+
+
+class Overheard(Protocol):
+    def feed(self, data: bytes) -> None: ...
+
+    async def end(self) -> None: ...
 
 
 class Asked(msgspec.Struct, frozen=True, kw_only=True):
@@ -43,6 +51,10 @@ class Asked(msgspec.Struct, frozen=True, kw_only=True):
     hijack: bool = False
     versioned: bool = True
     more: tuple[tuple[str, str], ...] = ()
+    finish: Callable[[], Awaitable[None]] | None = None
+    """Done after a good answer's last byte and before its end, so that a client that waits for the end sees it."""
+    overheard: Overheard | None = None
+    """Gets the content of the client's body; the end of it is held back until `end` has returned."""
 
 
 async def forward(call: Call, asked: Asked) -> int:
@@ -93,6 +105,9 @@ def engine_head(call: Call, asked: Asked) -> bytes:
     headers = [("Host", "docker"), *_end_to_end(call.head.headers, body=asked.body is None)]
     if asked.body is not None:
         headers += [("Content-Type", "application/json"), ("Content-Length", str(len(asked.body)))]
+    if asked.overheard is not None:
+        headers = [(name, value) for name, value in headers if name.lower() not in _FRAMING]
+        headers.append(("Transfer-Encoding", "chunked"))
     if asked.hijack and (upgrade := call.head.header("upgrade")):
         headers += [("Connection", "Upgrade"), ("Upgrade", upgrade)]
     elif not asked.hijack:
@@ -116,6 +131,9 @@ async def _send(call: Call, asked: Asked, writer: asyncio.StreamWriter) -> None:
             writer.write(asked.body)
             await writer.drain()
             return
+        if asked.overheard is not None:
+            await _send_overheard(call, asked.overheard, writer)
+            return
         async for piece in call.body.raw():
             writer.write(piece)
             await writer.drain()
@@ -123,6 +141,16 @@ async def _send(call: Call, asked: Asked, writer: asyncio.StreamWriter) -> None:
         return
     except ApiProblem:
         writer.transport.abort()
+
+
+async def _send_overheard(call: Call, overheard: Overheard, writer: asyncio.StreamWriter) -> None:
+    async for piece in call.body.content():
+        overheard.feed(piece)
+        writer.write(b"%x\r\n%b\r\n" % (len(piece), piece))
+        await writer.drain()
+    await overheard.end()
+    writer.write(b"0\r\n\r\n")
+    await writer.drain()
 
 
 async def _watch(call: Call, sending: asyncio.Task[None], gone: asyncio.Timeout) -> None:
@@ -152,6 +180,9 @@ async def _answer(
         await _hijacked(call, head, source, writer, sending)
         return head.status
     framing = response_framing(call.head.method, head)
+    if asked.finish is not None and head.status < 300 and framing.kind != "length":
+        await _reframed(call, asked, head, Body(source, framing))
+        return head.status
     if framing.kind == "end":
         call.client.closing = True
     await call.client.write(encode(head.line, _passed_on(call, asked, head)))
@@ -163,6 +194,21 @@ async def _answer(
         call.client.closing = True
         raise ConnectionResetError(f"the answer of host {asked.host} broke off: {error}") from error
     return head.status
+
+
+async def _reframed(call: Call, asked: Asked, head: ResponseHead, body: Body) -> None:
+    """Piece by piece as it comes, with an end of our own."""
+    assert asked.finish is not None
+    headers = [(name, value) for name, value in _passed_on(call, asked, head) if name.lower() not in _FRAMING]
+    await call.client.write(encode(head.line, [*headers, ("Transfer-Encoding", "chunked")]))
+    try:
+        async for piece in body.content():
+            await call.client.chunk(piece)
+    except ApiProblem as error:
+        call.client.closing = True
+        raise ConnectionResetError(f"the answer of host {asked.host} broke off: {error}") from error
+    await asked.finish()
+    await call.client.end()
 
 
 def _passed_on(call: Call, asked: Asked, head: ResponseHead) -> list[tuple[str, str]]:

@@ -15,6 +15,7 @@ from paddock.gateway.router import Router
 from paddock.gateway.routes import router
 from paddock.gateway.source import Source
 from paddock.model.errors import PaddockError
+from paddock.model.objects import HostId
 
 _VERSIONED = re.compile(r"/v(\d{1,4})\.(\d{1,4})(/.*)")
 NEVER_VERSIONED = ("/grpc", "/session")
@@ -27,6 +28,8 @@ class Gateway:
         self.cluster = cluster
         self.hosts = Hosts(cluster)
         self.finder = Finder(cluster, self.hosts)
+        self.builders: dict[str, HostId] = {}
+        """Environment -> the host that builds for it."""
         self.router: Router = router()
 
     def headers(self, caller: Caller) -> tuple[tuple[str, str], ...]:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from paddock.gateway import (
+    arrivals,
+    building,
     containers,
     create,
     elsewhere,
     events,
     execs,
+    images,
     listing,
     lives,
     networks,
@@ -17,7 +20,8 @@ from paddock.gateway import (
 )
 from paddock.gateway.router import Router
 
-SUBJECTS = (system, listing, create, lives, containers, execs, networks, volumes, events, usage, elsewhere)
+IMAGES = (arrivals, building, images)
+SUBJECTS = (system, listing, create, lives, containers, execs, networks, volumes, *IMAGES, events, usage, elsewhere)
 """Each has `register(router)`."""
 
 

@@ -7,12 +7,13 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, TypeVar
 
-from paddock.gateway.cluster import Caller, Decide
+from paddock.gateway.cluster import Caller, Decide, ImageOf, Say
 from paddock.gateway.gateway import Gateway
 from paddock.gateway.listener import Listener, unix_listener
 from paddock.gateway.tls import TlsDoor, tls_listener
 from paddock.model.changes import Commit
 from paddock.model.errors import NotFound
+from paddock.model.images import HeldImage
 from paddock.model.objects import EnvironmentId, Host, HostId
 from paddock.model.snapshot import Snapshot
 from paddock.server.addresses import bound_socket
@@ -30,12 +31,32 @@ SOCKET = "docker.sock"
 T = TypeVar("T")
 
 
+class PlaneImages:
+    """Its images."""
+
+    def __init__(self, plane: ControlPlane) -> None:
+        self._plane = plane
+
+    def holders(self, environment: str, name: str) -> list[ImageOf]:
+        return [ImageOf(held.host, held.image) for held in self._plane.images.holders(environment, name)]
+
+    def on_host(self, host: HostId) -> tuple[HeldImage, ...]:
+        return self._plane.images.on_host(host)
+
+    async def refresh(self, host: HostId) -> None:
+        await self._plane.images.refresh(host)
+
+    async def bring(self, name: str, target: Host, say: Say) -> bool:
+        return await self._plane.copies.bring(name, target, say) is not None
+
+
 class PlaneCluster:
     """The control plane as the gateway knows it."""
 
     def __init__(self, plane: ControlPlane) -> None:
         self._plane = plane
         self.world: World = plane.world
+        self.images = PlaneImages(plane)
 
     def snapshot(self) -> Snapshot:
         return self._plane.store.snapshot()
