@@ -1,6 +1,6 @@
 """`docker run -d`, `ps`, `logs`, `cp` through the gateway over three hosts, beside an engine's own socket in one run.
 
-Needs a playground that is up, with the image busybox: `PADDOCK_PLAYGROUND=/var/lib/paddock/playground bench/gateway.py`.
+Needs a playground that is up (PADDOCK_PLAYGROUND says where), with the image busybox on its hosts.
 """
 
 from __future__ import annotations
@@ -29,25 +29,30 @@ def docker(socket: Path, *arguments: str) -> None:
     subprocess.run(["docker", "-H", f"unix://{socket}", *arguments], check=True, stdout=subprocess.DEVNULL, timeout=120)
 
 
+def name(socket: Path, number: int | None = None) -> str:
+    """Its own on each side: the gateway's containers may be on that very engine."""
+    return f"bench-{socket.parent.name}-{'talks' if number is None else number}"
+
+
 def scenes(folder: Path) -> dict[str, Act]:
     return {
-        "run -d": lambda socket, n: docker(socket, "run", "-d", "--name", f"bench-{n}", "busybox", "sleep", "1000"),
+        "run -d": lambda socket, n: docker(socket, "run", "-d", "--name", name(socket, n), "busybox", "sleep", "1000"),
         "ps": lambda socket, _: docker(socket, "ps"),
-        "logs": lambda socket, _: docker(socket, "logs", "bench-talks"),
-        "exec": lambda socket, _: docker(socket, "exec", "bench-talks", "true"),
-        "cp out": lambda socket, n: docker(socket, "cp", "bench-talks:/big", str(folder / f"big-{n}")),
+        "logs": lambda socket, _: docker(socket, "logs", name(socket)),
+        "exec": lambda socket, _: docker(socket, "exec", name(socket), "true"),
+        "cp out": lambda socket, n: docker(socket, "cp", f"{name(socket)}:/big", str(folder / f"big-{n}")),
     }
 
 
 def prepare(socket: Path) -> None:
     command = f"seq {LINES}; dd if=/dev/zero of=/big bs=1M count={COPY_MIB}; sleep 1000"
-    docker(socket, "run", "-d", "--name", "bench-talks", "busybox", "sh", "-c", command)
+    docker(socket, "run", "-d", "--name", name(socket), "busybox", "sh", "-c", command)
     written = f"until [ -f /big ] && [ $(wc -c < /big) -eq {COPY_MIB << 20} ]; do sleep 0.1; done"
-    docker(socket, "exec", "bench-talks", "sh", "-c", written)
+    docker(socket, "exec", name(socket), "sh", "-c", written)
 
 
 def clean(socket: Path) -> None:
-    names = ["bench-talks", *(f"bench-{number}" for number in range(TIMES + 1))]
+    names = [name(socket), *(name(socket, number) for number in range(TIMES))]
     subprocess.run(
         ["docker", "-H", f"unix://{socket}", "rm", "-f", *names], check=False, capture_output=True, timeout=300
     )

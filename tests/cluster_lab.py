@@ -10,7 +10,7 @@ import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Awaitable, Callable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -36,6 +36,35 @@ SLEEP = """
 
 T = TypeVar("T")
 Done = subprocess.CompletedProcess[str]
+
+
+class Going:
+    """A command that goes on, and what it has said so far."""
+
+    def __init__(self, argv: Sequence[str], environment: Mapping[str, str]) -> None:
+        self.process = subprocess.Popen(
+            argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env=environment
+        )
+        assert self.process.stdout is not None
+        self._descriptor = self.process.stdout.fileno()
+        os.set_blocking(self._descriptor, False)
+        self.said = ""
+
+    def says(self, text: str) -> bool:
+        with contextlib.suppress(BlockingIOError):
+            while data := os.read(self._descriptor, 65536):
+                self.said += data.decode(errors="replace")
+        return text in self.said
+
+    def end(self, how: signal.Signals) -> int:
+        """Its exit code."""
+        if self.process.poll() is None:
+            self.process.send_signal(how)
+        code = self.process.wait(15)
+        self.says("")
+        assert self.process.stdout is not None
+        self.process.stdout.close()
+        return code
 
 
 class Lab:
@@ -83,12 +112,8 @@ class Lab:
     def json(self, *arguments: str) -> Any:
         return json.loads(self.done(*arguments, "--json"))
 
-    def start(self, *arguments: str) -> subprocess.Popen[str]:
-        """A command that goes on: the caller ends it."""
-        return subprocess.Popen(
-            self.argv(*arguments), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
-            env=self.environment,
-        )  # fmt: skip
+    def start(self, *arguments: str) -> Going:
+        return Going(self.argv(*arguments), self.environment)
 
     # The API
 
@@ -220,12 +245,15 @@ class Stack:
 
 @contextlib.contextmanager
 def stack(lab: Lab, name: str, folder: Path, text: str) -> Iterator[Stack]:
+    """Down again at the end, with all its volumes; a test that fails says first what it found."""
     this = Stack(lab, name, folder, text)
     try:
         yield this
-    finally:
-        done = this.down("-v", "-t", "60")
-        assert done.returncode == 0, (done.stdout[-1000:], done.stderr[-3000:])
+    except BaseException:
+        this.down("-v", "-t", "60")
+        raise
+    done = this.down("-v", "-t", "60")
+    assert done.returncode == 0 or "no stack" in done.stderr, (done.stdout[-1000:], done.stderr[-3000:])
 
 
 def settled(stack: Stack, service: str, number: int) -> bool:

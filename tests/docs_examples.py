@@ -2,8 +2,8 @@
 
 A block's first line is its language and its marks: ```` ```console exit=1 ````. `console` is run: lines that begin with
 `$ ` are commands, the rest is what they may print. Marks: `exit=CODE|any` for the block's last command, `host=NAME` for
-the machine. `yaml` is a compose file: `file=NAME` keeps it for the commands that follow, `over=NAME` merges it over that
-one, `refused=TEXT` says that it is refused, and in which words. Other languages are only shown.
+the machine. `yaml` is a compose file: `file=NAME` keeps it for the commands that follow, `over=NAME` merges it over
+that one, `refused=TEXT` says that it is refused, and in which words. Other languages are only shown.
 """
 
 from __future__ import annotations

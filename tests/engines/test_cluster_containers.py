@@ -45,6 +45,8 @@ def test_removed_is_made_anew(policies: Stack, service: str) -> None:
     before = policies.one(service)
     policies.lab.docker(before.host, "rm", "-f", before.id)
     after = until(lambda: replaced(policies, service, before), f"{service} runs again", 20)
+    assert after is not None
+    assert after is not None
     assert after.id != before.id
     assert nothing_double(policies, len(policies.running()))
 

@@ -140,17 +140,18 @@ def net(session_lab: Lab, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
 def assert_no_networks(stack: Stack) -> None:
     """Networks go with the last container that needs them, on every host."""
     label = f"label=com.docker.compose.project={stack.name}"
-    for host in stack.lab.hosts:
-        until(
-            lambda host=host: not stack.lab.docker(host, "network", "ls", "-q", "--filter", label),
-            f"{host} has no network of {stack.name}",
-        )
-    if not stack.lab.ask(lambda client: client.networks()):
+    none_at_all = not stack.lab.ask(lambda client: client.networks())
+
+    def left() -> list[str]:
+        found = []
         for host in stack.lab.hosts:
-            until(
-                lambda host=host: "pdk" not in stack.lab.ground.exec(host, ["ip", "-br", "link"]).stdout,
-                f"{host} has no bridge or port of ours",
-            )
+            if stack.lab.docker(host, "network", "ls", "-q", "--filter", label):
+                found.append(f"{host} has a network")
+            if none_at_all and "pdk" in stack.lab.ground.exec(host, ["ip", "-br", "link"]).stdout:
+                found.append(f"{host} has a bridge or port of ours")
+        return found
+
+    until(lambda: not left(), f"nothing is left of {stack.name}'s networks")
 
 
 def test_every_kind_of_name_from_every_host(net: Stack) -> None:
@@ -170,7 +171,7 @@ def test_every_kind_of_name_from_every_host(net: Stack) -> None:
 
 def test_addresses_lead_to_names_and_to_the_container(net: Stack) -> None:
     views = [*net.running("echo"), net.one("fixed")]
-    asker = net.running("echo")[0]
+    asker, *views = views  # its own address is in its /etc/hosts
     addresses = [address(view, "net_default") for view in views]
     reverse = ask(net.lab, asker, *(("reverse", one) for one in addresses))
     assert [str(name).split(".")[0] for name in reverse] == [view.name for view in views]
@@ -206,7 +207,7 @@ def test_internal_networks_lead_nowhere_else(net: Stack) -> None:
     assert reached == [net.lab.inspect(near)["Config"]["Hostname"]]
     server = net.lab.ground.address
     reach = f"import socket; socket.create_connection(({server!r}, 7443), timeout=2)"
-    with pytest.raises(AssertionError, match="Network is unreachable|timed out|Error"):
+    with pytest.raises(AssertionError, match=r"unreachable|timed out"):
         net.lab.inside(inner, "python3", "-c", reach)
     net.lab.inside(near, "python3", "-c", reach)
 
@@ -295,10 +296,10 @@ services:
         print("ready", flush=True)
         while True:
             query, who = line.recvfrom(4096)
-            a = query[-4:-2] == b"\\0\\1"
+            end = query.index(b"\\0", 12) + 5
+            a = query[end - 4 : end - 2] == b"\\0\\1"
             answer = b"\\xc0\\x0c\\0\\1\\0\\1\\0\\0\\0\\x3c\\0\\4" + bytes([192, 0, 2, 33]) if a else b""
             head = query[:2] + b"\\x81\\x80\\0\\1" + bytes([0, int(a)]) + bytes(4)
-            end = query.index(b"\\0", 12) + 5
             line.sendto(head + query[12:end] + answer, who)
     """)
     resolver = subprocess.Popen(
@@ -331,13 +332,13 @@ services:
       - "18000:8000"
       - "18001:8001/udp"
       - "18010-18011:8000-8001"
-      - "HOST:18020:8000"
+      - "127.0.0.1:18020:8000"
     deploy: {{placement: {{constraints: ["node.hostname == h2"]}}}}
 """
 
     def test_answer_as_written(self, lab: Lab, tmp_path: Path) -> None:
         here = lab.addresses["h2"]
-        with cluster_lab.stack(lab, "ports", tmp_path, self.TEXT.replace("HOST", "127.0.0.1")) as stack:
+        with cluster_lab.stack(lab, "ports", tmp_path, self.TEXT) as stack:
             stack.runs()
             until(lambda: said(here, 18000) == "opened", "TCP answers")
             assert said(here, 18010) == "opened"

@@ -7,6 +7,7 @@ import signal
 import socket
 import subprocess
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -156,7 +157,7 @@ def test_of_an_up(lab: Lab, tmp_path: Path) -> None:
             stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
         )  # fmt: skip
         for seen in (1, 3):
-            until(lambda seen=seen: len(lab.on_engines("middle")) >= seen, f"{seen} containers run", 60)
+            until(partial(_at_least, lab, seen), f"{seen} containers run", 60)
             lab.end(None, "server", signal.SIGKILL)
             lab.revive(None)
         going.wait(90)
@@ -164,3 +165,7 @@ def test_of_an_up(lab: Lab, tmp_path: Path) -> None:
         stack.runs()
         until(lambda: settled(stack, "many", 6), "all run", 60)
         until(lambda: nothing_double(stack, 6), "none is double", 20)
+
+
+def _at_least(lab: Lab, number: int) -> bool:
+    return len(lab.on_engines("middle")) >= number

@@ -66,7 +66,7 @@ class Agent:
         self.reports = Reports()
         self.observer = Observer(around.engine, self._world)
         self.networks = Networks(around.ledger, around.engine, (around.overlay, around.names), self._world)
-        self.volumes = Volumes(around.ledger, around.engine, self._world)
+        self.volumes = Volumes(around.ledger, around.engine, self.reports, self._world)
         self.images = Images(around.engine, self._world)
         self.keeper = Keeper(
             Parts(

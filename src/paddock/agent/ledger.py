@@ -6,7 +6,7 @@ with a key beside the file (`ledger.key`, mode 0600), so that a copied or backed
 
 from __future__ import annotations
 
-import os
+import asyncio
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -21,9 +21,12 @@ from paddock.model.errors import Broken, Transient
 from paddock.model.objects import NetworkId, UnitDesired, UnitId
 from paddock.model.observed import Progress
 from paddock.wire.messages import Assign
+from paddock.world.disk import Disk, MachineDisk
 
 FORMAT = 1
 BUSY_TIMEOUT_MS = 5000
+PAGES_TO_CHECKPOINT = 4000
+"""16 MiB of log before SQLite itself, within a write, waits for the disk."""
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
@@ -44,11 +47,10 @@ class Gap(Exception):
 class Ledger:
     """`items` is the assignment at `version`; 0: none was ever confirmed. `assigned` and `networks` are parts of it.
 
-    `leaving`: units dropped from it whose containers may still be here. `vfs`: SQLite's way to the disk, another one
-    where faults are tried.
+    `leaving`: units dropped from it whose containers may still be here. `disk`: another one where faults are tried.
     """
 
-    def __init__(self, path: Path, sealing: Sealing, *, vfs: str | None = None) -> None:
+    def __init__(self, path: Path, sealing: Sealing, disk: Disk | None = None) -> None:
         self._path = path
         self._sealing = sealing
         self.items: Assignment = {}
@@ -58,11 +60,9 @@ class Ledger:
         self.progress: dict[UnitId, Progress] = {}
         self.version = 0
         self.last_session = 0
+        self._disk = disk or MachineDisk()
         try:
-            self._database = apsw.Connection(str(path), vfs=vfs)
-            os.chmod(path, 0o600)
-            self._database.set_busy_timeout(BUSY_TIMEOUT_MS)
-            self._open()
+            self._open(self._disk)
         except (apsw.CorruptError, apsw.NotADBError, msgspec.DecodeError) as error:
             raise Broken(
                 f"the agent's ledger {path} is damaged: {error}",
@@ -89,38 +89,53 @@ class Ledger:
     def apply(self, assign: Assign) -> tuple[str, ...]:
         """Makes `assign` the assignment, all of it or nothing; the keys that changed. Stale ones change nothing.
 
-        Raises `Gap` when it does not follow on what is held, `Transient` when the disk does not take it.
+        Only `sync` makes it last. Raises `Gap` when it does not follow on what is held, `Transient` when the disk does
+        not take it.
         """
         if assign.version <= self.version and not assign.whole:
             return ()
         if not assign.whole and assign.since > self.version:
             raise Gap(f"the assignment goes from version {assign.since}, the ledger holds {self.version}")
         plan = _Plan(self, assign)
-        self._write(plan.statements(self._sealed), durable=True)
+        self._write(plan.statements(self._sealed))
         self.items, self.leaving, self.version = plan.items, plan.leaving, assign.version
         self.progress.update(plan.progress)
         self._index()
         return plan.changed
 
+    async def sync(self) -> None:
+        """What was applied survives a power failure once this returns. Raises `Transient`.
+
+        The loop goes on meanwhile: a disk that is busy for ten seconds must not keep us from saying that we live.
+        """
+        log = self._path.with_name(f"{self._path.name}-wal")
+        try:
+            if self._disk.blocks:
+                await asyncio.to_thread(self._disk.sync, log)
+            else:
+                self._disk.sync(log)
+        except (OSError, apsw.IOError) as error:
+            raise self._unwritable(error) from error
+
     def record(self, unit: UnitId, progress: Progress) -> None:
-        self._write([("REPLACE INTO progress VALUES (?, ?)", (unit, _encode(progress)))], durable=False)
+        self._write([("REPLACE INTO progress VALUES (?, ?)", (unit, _encode(progress)))])
         self.progress[unit] = progress
 
     def leave(self, unit: UnitId) -> None:
         """A unit found on the engine that is in no assignment: its containers have to go."""
         item = UnitAssignment(unit=unit, desired=UnitDesired.REMOVED)
-        self._write([("REPLACE INTO leaving VALUES (?, ?)", (unit, _encode(item)))], durable=False)
+        self._write([("REPLACE INTO leaving VALUES (?, ?)", (unit, _encode(item)))])
         self.leaving[unit] = item
 
     def forget(self, unit: UnitId) -> None:
         """A unit that was dropped and has nothing here any more."""
         statements = [(f"DELETE FROM {table} WHERE unit = ?", (unit,)) for table in ("leaving", "progress")]
-        self._write(statements, durable=False)
+        self._write(statements)
         self.leaving.pop(unit, None)
         self.progress.pop(unit, None)
 
     def set_session(self, session: int) -> None:
-        self._write([("REPLACE INTO meta VALUES ('last_session', ?)", (str(session),))], durable=False)
+        self._write([("REPLACE INTO meta VALUES ('last_session', ?)", (str(session),))])
         self.last_session = session
 
     def close(self) -> None:
@@ -128,9 +143,18 @@ class Ledger:
 
     # Parts
 
-    def _open(self) -> None:
+    def _open(self, disk: Disk) -> None:
+        self._database = apsw.Connection(str(self._path), vfs=disk.vfs or None)
+        disk.make_private(self._path)
+        self._database.set_busy_timeout(BUSY_TIMEOUT_MS)
+        if disk.vfs:
+            # Shared memory is more than other disks than the machine's can do, and one agent has the ledger anyway.
+            self._database.execute("PRAGMA locking_mode = EXCLUSIVE")
+        # It is first written with a rollback journal, whose removal the disk may forget: that would undo everything.
+        self._database.execute("PRAGMA synchronous = EXTRA")
         self._database.execute("PRAGMA journal_mode = WAL")
         self._database.execute("PRAGMA synchronous = NORMAL")
+        self._database.execute(f"PRAGMA wal_autocheckpoint = {PAGES_TO_CHECKPOINT}")
         self._database.execute(_SCHEMA)
         meta = dict(self._database.execute("SELECT key, value FROM meta"))
         found = int(meta.get("format", FORMAT))
@@ -156,10 +180,8 @@ class Ledger:
         self.assigned = {item.unit: item for item in items if isinstance(item, UnitAssignment)}
         self.networks = {item.network: item for item in items if isinstance(item, NetworkAssignment)}
 
-    def _write(self, statements: Iterable[tuple[str, tuple[object, ...]]], *, durable: bool) -> None:
-        """`durable`: a power failure cannot take it back. What is only progress can be seen on the engine again."""
+    def _write(self, statements: Iterable[tuple[str, tuple[object, ...]]]) -> None:
         try:
-            self._database.execute(f"PRAGMA synchronous = {'FULL' if durable else 'NORMAL'}")
             self._database.execute("BEGIN IMMEDIATE")
             for sql, bindings in statements:
                 self._database.execute(sql, bindings)

@@ -172,6 +172,9 @@ class Networks:
             self._listed = True
 
     async def _remove_unneeded(self) -> None:
+        """Nothing, as long as there is no assignment: a stopped container cannot do without its network either."""
+        if self._ledger.version == 0:
+            return
         needed = self._needed()
         for network in [network for network in self._there if network not in needed]:
             async with self._ensuring:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from paddock.model.objects import UnitId
+from paddock.model.objects import UnitId, VolumeId
 from paddock.model.reports import UnitReport
 
 MOST_AT_ONCE = 500
@@ -18,6 +18,8 @@ class Reports:
         self.latest: dict[UnitId, UnitReport] = {}
         self._waiting: dict[UnitId, None] = {}
         self._unconfirmed: dict[int, tuple[UnitReport, ...]] = {}
+        self._volumes: tuple[VolumeId, ...] = ()
+        self._volumes_waiting = False
         self._number = 0
         self.wake = asyncio.Event()
 
@@ -25,6 +27,13 @@ class Reports:
         self.latest[report.unit] = report
         self._waiting[report.unit] = None
         self.wake.set()
+
+    def put_removed(self, volumes: tuple[VolumeId, ...]) -> None:
+        """All volumes that are gone and that the server has not dropped yet."""
+        if volumes != self._volumes:
+            self._volumes, self._volumes_waiting = volumes, bool(volumes)
+            if volumes:
+                self.wake.set()
 
     def forget(self, unit: UnitId) -> None:
         """The server has dropped it and would not hear of it."""
@@ -36,11 +45,12 @@ class Reports:
         self._number = 0
         self._unconfirmed.clear()
         self._waiting = dict.fromkeys(self.latest)
-        if self._waiting:
+        self._volumes_waiting = bool(self._volumes)
+        if self._waiting or self._volumes_waiting:
             self.wake.set()
 
-    def take(self) -> tuple[int, tuple[UnitReport, ...]] | None:
-        """The next report to send and its number; None when there is nothing to say, or too much is unconfirmed."""
+    def take(self) -> tuple[int, tuple[UnitReport, ...], tuple[VolumeId, ...]] | None:
+        """The next report's number, units and volumes; None when nothing is to be said or too much is unconfirmed."""
         if len(self._unconfirmed) >= MOST_UNCONFIRMED:
             self.wake.clear()
             return None
@@ -49,12 +59,14 @@ class Reports:
             del self._waiting[unit]
         if not self._waiting:
             self.wake.clear()
-        if not units:
+        volumes = self._volumes if self._volumes_waiting else ()
+        self._volumes_waiting = False
+        if not units and not volumes:
             return None
         self._number += 1
         reports = tuple(self.latest[unit] for unit in units if unit in self.latest)
         self._unconfirmed[self._number] = reports
-        return self._number, reports
+        return self._number, reports, volumes
 
     def confirmed(self, number: int) -> None:
         for sent in [sent for sent in self._unconfirmed if sent <= number]:

@@ -156,6 +156,7 @@ class Session:
     async def _assign(self, message: Assign) -> None:
         try:
             changed = self._ledger.apply(message)
+            await self._ledger.sync()
         except Gap as gap:
             self._world.probe("an assignment that does not follow on the ledger")
             self._end(str(gap))
@@ -166,7 +167,8 @@ class Session:
             return
         if message.version < self._ledger.version:
             self._world.probe("a stale assignment ignored")
-        if changed:
+        if changed or message.whole:
+            # A whole one counts though it be empty: what the host holds may be of a life before.
             self._world.log.info("assignment", version=message.version, changed=len(changed), whole=message.whole)
             self._told.assigned(changed)
         await self._send(Confirm(assignment=self._ledger.version))
@@ -175,8 +177,8 @@ class Session:
         while await self._woken(self._reports.wake):
             taken = self._reports.take()
             if taken is not None:
-                number, units = taken
-                await self._say(Report(session=self.number, number=number, units=units))
+                number, units, volumes = taken
+                await self._say(Report(session=self.number, number=number, units=units, volumes=volumes))
 
     async def _beat(self) -> None:
         """A heartbeat whenever nothing else was said for so long. At the end it closes, for the receiver's sake."""

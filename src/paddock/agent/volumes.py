@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 
 from paddock.agent.ledger import Ledger
+from paddock.agent.reports import Reports
 from paddock.drivers.engine import Engine
 from paddock.model.assignment import ContainerAssignment, VolumeAssignment
 from paddock.model.errors import Refused, Transient
@@ -16,12 +17,14 @@ AGAIN_S = 5.0
 
 
 class Volumes:
-    def __init__(self, ledger: Ledger, engine: Engine, world: World) -> None:
+    def __init__(self, ledger: Ledger, engine: Engine, reports: Reports, world: World) -> None:
         self._ledger = ledger
         self._engine = engine
+        self._reports = reports
         self._world = world
         self._there: dict[VolumeId, None] = {}
         self._wake = asyncio.Event()
+        self._wake.set()
 
     async def ensure(self, container: ContainerAssignment) -> None:
         for id in container.volumes:
@@ -37,32 +40,40 @@ class Volumes:
 
     async def run(self) -> None:
         """Runs for ever."""
+        again_s: float | None = None
         while True:
-            await self._wake.wait()
+            try:
+                async with asyncio.timeout(again_s):
+                    await self._wake.wait()
+            except TimeoutError:
+                self._world.log.debug("volumes are looked at again")
             self._wake.clear()
-            if await self._remove_unwanted():
-                await asyncio.sleep(AGAIN_S)
-                self._wake.set()
+            again_s = AGAIN_S if await self._remove_unwanted() else None
 
     async def _remove_unwanted(self) -> bool:
-        """Whether some are left that have to go."""
+        """Whether some are left that have to go. The server is told of those that have gone."""
         going = [item for item in self._ledger.items.values() if isinstance(item, VolumeAssignment) and not item.keep]
         if not going:
+            self._reports.put_removed(())
             return False
         try:
             found = await self._engine.volumes()
         except (Transient, Refused):
             return True
-        left = False
         used = self._used()
+        gone: list[VolumeId] = []
         for volume in going:
-            if volume.volume in found and volume.volume not in used:
-                left |= not await self._removed(volume, found[volume.volume])
-            left |= volume.volume in used
-        return left
+            self._there.pop(volume.volume, None)
+            if volume.volume in used:
+                continue
+            # What an earlier volume of the name left behind was taken for it by the engine, and is it.
+            held = volume.volume in found or volume.engine_name in found.values()
+            if not held or await self._removed(volume, volume.engine_name):
+                gone.append(volume.volume)
+        self._reports.put_removed(tuple(sorted(gone)))
+        return len(gone) < len(going)
 
     async def _removed(self, volume: VolumeAssignment, name: str) -> bool:
-        self._there.pop(volume.volume, None)
         try:
             await self._engine.apply(RemoveVolume(name=name))
         except (Transient, Refused) as error:

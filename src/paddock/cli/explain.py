@@ -37,9 +37,14 @@ async def _fetch(name: str) -> Explanation:
 
 
 def text(explanation: Explanation) -> str:
-    lines = [f"{explanation.kind} {explanation.name} is {explanation.state}: {explanation.summary}"]
+    told = explanation.summary
+    if not told.startswith(explanation.name):
+        told = f"{explanation.name} is {explanation.state}: {told}"
+    lines = [f"{explanation.kind} {told}"]
     if explanation.waits_for:
         lines += ["", "It waits for:", *(f"  {reason}" for reason in explanation.waits_for)]
+    if explanation.hosts:
+        lines += ["", *(f"  {host}: {why or 'could take it'}" for host, why in explanation.hosts.items())]
     if explanation.placed_because:
         lines += ["", f"It is where it is because {explanation.placed_because}"]
     if explanation.history:

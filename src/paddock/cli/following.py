@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from paddock.client.client import Client
 
 GATHER_S = 0.05
-"""Events that come this close together are one look."""
+"""Looks are at least so far apart; the first after a pause is at once, so that the last event ends the command."""
 
 LOOK_AGAIN_S = 2.0
 """A look without any event, so that stalls are noticed and a lost stream does no harm."""
@@ -88,6 +88,7 @@ async def _watch(client: Client, goal: Goal, earlier: Mapping[str, int], moved: 
     changed_at = answered_at = loop.time()
     last: list[Progress] = []
     while True:
+        looked_at = loop.time()
         try:
             services, containers = await _look(client, goal)
             answered_at = loop.time()
@@ -108,13 +109,14 @@ async def _watch(client: Client, goal: Goal, earlier: Mapping[str, int], moved: 
             hint = f"it stays asked for; paddock explain NAME says more about {names}"
             raise Refused("\n".join(found.reasons), hint=hint)
         await _moved(moved, LOOK_AGAIN_S)
+        await asyncio.sleep(max(looked_at + GATHER_S - loop.time(), 0))
+        moved.clear()
 
 
 async def _moved(moved: asyncio.Event, at_most_s: float) -> None:
     try:
         async with asyncio.timeout(at_most_s):
             await moved.wait()
-        await asyncio.sleep(GATHER_S)
     except TimeoutError:
         pass
     moved.clear()

@@ -32,6 +32,8 @@ class Manner(msgspec.Struct, frozen=True, kw_only=True):
     wait_timeout_s: float | None = None
     dry_run: bool = False
     remove_orphans: bool = False
+    whole: bool = True
+    """All services of the files, not some by name."""
     as_json: bool = False
 
 
@@ -73,6 +75,7 @@ def up(
         wait_timeout_s=wait_timeout or None,
         dry_run=dry_run,
         remove_orphans=remove_orphans and not services,
+        whole=not services,
         as_json=as_json,
     )
     try:
@@ -86,7 +89,7 @@ async def _up(spec: StackSpec, manner: Manner) -> None:
     async with connected() as client:
         earlier = {} if manner.dry_run else await generations(client, spec.name)
         applied = await client.apply_stack(spec, dry_run=manner.dry_run, remove_orphans=manner.remove_orphans)
-        for warning in applied.warnings:
+        for warning in applied.warnings if manner.whole else ():
             say(f"warning: {warning}")
         if manner.as_json:
             output.print_json(applied)

@@ -93,7 +93,10 @@ def _in_order(draft: Draft, ids: Iterable[str]) -> list[str]:
 def _neighbours(draft: Draft, service: Service) -> list[str]:
     """Services whose own answer may change with this one's: those of the stack that name it, or are named by it."""
     between = links(draft, service.stack)
-    naming = [id for id, _ in between.dependents.get(service.name, ())] + between.sharers.get(service.name, [])
+    naming: list[str] = [id for id, _ in between.dependents.get(service.name, ())]
+    naming += between.sharers.get(service.name, [])
+    if draft.get(Service, service.id) is None:
+        return naming
     spec = draft.spec(service)
     named = [one.service for one in spec.depends_on] + [one.service for one in spec.container.sharing]
     return [*naming, *(between.ids[name] for name in named if name in between.ids)]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import msgspec
 
 from paddock.core.draft import Draft
@@ -20,7 +22,10 @@ class Event(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Explanation(msgspec.Struct, frozen=True, kw_only=True):
-    """`kind`: container, service, stack or host. `hosts`: host name -> why it cannot take a unit ("" if it can)."""
+    """`kind`: container, service, stack or host. `hosts`: host name -> why it cannot take a unit ("" if it can).
+
+    `concerned`: ids of the objects whose changes tell the rest of the story, to whoever keeps a history.
+    """
 
     name: str
     kind: str
@@ -30,6 +35,7 @@ class Explanation(msgspec.Struct, frozen=True, kw_only=True):
     placed_because: str = ""
     history: tuple[Event, ...] = ()
     hosts: dict[str, str] = {}
+    concerned: tuple[str, ...] = ()
 
 
 def explain(snapshot: Snapshot, environment: str, name: str) -> Explanation:
@@ -74,7 +80,16 @@ def _unit(draft: Draft, unit: Unit) -> Explanation:
         placed_because=unit.placed_because,
         history=tuple(event for one in slots for event in _events(draft, one)),
         hosts=_per_host(draft, unit) if unit.state == UnitState.NEW else {},
+        concerned=tuple(one.id for one in slots),
     )
+
+
+def _waits(units: Iterable[Unit]) -> list[str]:
+    return [
+        f"{unit.name}: {'; '.join((unit.waiting.reason, *unit.waiting.details))}"
+        for unit in units
+        if unit.waiting is not None
+    ]
 
 
 def _unit_summary(draft: Draft, unit: Unit) -> str:
@@ -124,7 +139,7 @@ def _service(draft: Draft, service: Service) -> Explanation:
     status = service_status(draft.snapshot, service)
     slots = draft.slots(ServiceId(service.id))
     units = [current(draft, service, slots[slot]) for slot in sorted(slots)]
-    waits = [f"{unit.name}: {unit.waiting.reason}" for unit in units if unit.waiting is not None]
+    waits = _waits(units)
     events = [event for slot in sorted(slots) for unit in slots[slot] for event in _events(draft, unit)]
     summary = f"{status.ready} of {status.wanted} ready"
     if service.rollout is not None:
@@ -140,6 +155,7 @@ def _service(draft: Draft, service: Service) -> Explanation:
         waits_for=tuple(waits),
         placed_because="; ".join(dict.fromkeys(unit.placed_because for unit in units if unit.placed_because)),
         history=tuple(sorted(events, key=lambda event: (event.at_s, event.text))),
+        concerned=(service.id, *(unit.id for slot in sorted(slots) for unit in slots[slot])),
     )
 
 
@@ -153,12 +169,13 @@ def _stack(draft: Draft, stack: Stack) -> Explanation:
         summary="; ".join(f"{part.name.partition('/')[2]}: {part.state}, {part.summary}" for part in parts),
         waits_for=tuple(reason for part in parts for reason in part.waits_for),
         history=tuple(sorted(events, key=lambda event: (event.at_s, event.text))),
+        concerned=(stack.id, *(id for part in parts for id in part.concerned)),
     )
 
 
 def _host(snapshot: Snapshot, host: Host) -> Explanation:
     there = [unit for unit in snapshot.units_on_host(HostId(host.id)) if unit.live]
-    waits = [f"{unit.name}: {unit.waiting.reason}" for unit in there if unit.waiting is not None]
+    waits = _waits(there)
     drained = ", drained" if host.availability == "drained" else ""
     summary = f"host {host.name} is {host.state.value}{drained}, with {len(there)} units"
     if host.state is HostState.SILENT:
@@ -170,4 +187,5 @@ def _host(snapshot: Snapshot, host: Host) -> Explanation:
         summary=summary,
         waits_for=tuple(waits),
         history=(Event(at_s=host.since_s, text=f"{host.state.value}"),),
+        concerned=(host.id,),
     )

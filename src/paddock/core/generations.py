@@ -86,9 +86,13 @@ def next_unit(draft: Draft, service: Service, slot: int, previous: Unit | None) 
 
 
 def next_generation(draft: Draft, service: Service, slot: int) -> int:
-    """One that no unit of the slot ever had, those included that are deleted by now."""
+    """One that no unit of the slot ever had: neither one that is deleted by now, nor one that was never placed and is
+    taken away in this very draft."""
     units = draft.slots(ServiceId(service.id)).get(slot)
-    return max(units[-1].generation if units else 0, service.used_generations) + 1
+    generation = max(units[-1].generation if units else 0, service.used_generations) + 1
+    while draft.snapshot.get(Unit, unit_id(ServiceId(service.id), slot, generation)) is not None:
+        generation += 1
+    return generation
 
 
 def started_again(draft: Draft, service: Service, previous: Unit, memory: Memory) -> Unit:

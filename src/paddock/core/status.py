@@ -2,19 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import msgspec
 
 from paddock.core.converge import Scope, converge
-from paddock.core.dependencies import ended_for_good
-from paddock.core.draft import Draft
-from paddock.core.revisions import current
-from paddock.model.objects import Host, HostState, Service, ServiceId, Unit, UnitState, Waiting
+from paddock.model.objects import (
+    Host,
+    HostState,
+    Revision,
+    Service,
+    ServiceId,
+    Unit,
+    UnitDesired,
+    UnitState,
+    Waiting,
+)
 from paddock.model.snapshot import Snapshot
+from paddock.model.specs import ServiceSpec
 
 WORST_FIRST = (
-    "removing", "failed", "paused", "updating", "waiting", "degraded", "converging", "stopped", "running", "complete",
+    "removing", "failed", "waiting", "paused", "updating", "degraded", "converging", "running", "complete", "stopped",
 )  # fmt: skip
 
 
@@ -26,58 +34,78 @@ class ServiceStatus(msgspec.Struct, frozen=True, kw_only=True):
     wanted: int
     running: int
     ready: int
-    failed: int = 0
     waiting: Waiting | None = None
 
 
 def service_status(snapshot: Snapshot, service: Service) -> ServiceStatus:
-    draft = Draft(snapshot, 0.0)
-    slots = draft.slots(ServiceId(service.id))
-    spec = draft.spec(service)
-    units = [current(draft, service, slots[slot]) for slot in sorted(slots)]
+    revision = snapshot.get(Revision, service.revision)
+    spec = revision.spec if revision is not None else None
+    units = [as_known(snapshot, unit) for unit in snapshot.units_of_service(ServiceId(service.id))]
     live = [unit for unit in units if unit.live]
-    for_good = [unit for unit in units if ended_for_good(unit, spec.restart)]
-    failed = [unit for unit in for_good if unit.state != UnitState.COMPLETE]
-    status = ServiceStatus(
-        state="",
-        wanted=service.replicas if not spec.mode.startswith("global") else len(slots),
+    return ServiceStatus(
+        state=_state(service, spec, units),
+        wanted=_wanted(service, spec, _newest_per_slot(units)),
         running=sum(unit.state == UnitState.RUNNING for unit in live),
-        ready=sum(unit.ready and not _lost(snapshot, unit) for unit in live),
-        failed=len(failed),
-        waiting=next((unit.waiting for unit in units if unit.waiting is not None), None),
+        ready=sum(unit.ready for unit in live),
+        waiting=next((unit.waiting for unit in live if unit.waiting is not None), None),
     )
-    complete = len(for_good) - len(failed)
-    return msgspec.structs.replace(status, state=_state(service, status, complete, units))
 
 
-def _lost(snapshot: Snapshot, unit: Unit) -> bool:
+def as_known(snapshot: Snapshot, unit: Unit) -> Unit:
+    """Nothing on a host that is not heard of can be called ready."""
     host = snapshot.get(Host, unit.host) if unit.host is not None else None
-    return host is None or host.state is HostState.LOST
+    if host is None or host.state is HostState.ACTIVE or not unit.healthy:
+        return unit
+    return msgspec.structs.replace(unit, healthy=False)
 
 
-def _state(service: Service, status: ServiceStatus, complete: int, units: list[Unit]) -> str:
+def _state(service: Service, spec: ServiceSpec | None, units: Sequence[Unit]) -> str:
+    """running (as wished), converging, waiting, degraded, updating, paused, stopped, complete, failed or removing."""
+    live = [unit for unit in units if unit.live]
+    newest = _newest_per_slot(units)
+    job = spec is not None and spec.mode.endswith("-job")
     if service.removing:
         return "removing"
     if service.stopped:
-        return "stopped" if not any(unit.live for unit in units) else "converging"
-    rollout = service.rollout
-    if rollout is not None and rollout.state in ("updating", "rolling-back"):
-        return "updating"
-    if rollout is not None and rollout.state == "paused":
+        return "stopped" if not any(unit.state == UnitState.RUNNING for unit in live) else "converging"
+    if service.rollout is not None and service.rollout.state == "paused":
         return "paused"
-    if status.ready + complete >= status.wanted and status.ready + complete >= len(units):
-        return "complete" if complete and not status.ready else "running"
-    if status.failed and not status.running:
-        return "failed"
-    if status.waiting is not None:
-        return "waiting" if not status.ready else "degraded"
-    return "degraded" if status.failed else "converging"
+    if service.rollout is not None and service.rollout.state in ("updating", "rolling-back"):
+        return "updating"
+    if any(unit.state == UnitState.NEW and unit.waiting is not None for unit in live):
+        return "waiting"
+    wished = [unit for unit in live if unit.desired == UnitDesired.RUN]
+    ready = sum(1 for unit in wished if unit.ready)
+    ended = [unit for unit in newest if not unit.live]
+    if any(unit.state in (UnitState.FAILED, UnitState.REJECTED) for unit in ended):
+        return "failed" if ready == 0 else "degraded"
+    done = sum(1 for unit in ended if unit.state == UnitState.COMPLETE)
+    if (job or not wished) and done and done >= _wanted(service, spec, newest):
+        return "complete"
+    if ready + done >= _wanted(service, spec, newest) and ready == len(wished):
+        return "running"
+    return "degraded" if any(unit.crashes for unit in live) else "converging"
+
+
+def _wanted(service: Service, spec: ServiceSpec | None, newest: Sequence[Unit]) -> int:
+    """A global service has as many slots as there are hosts for it."""
+    if spec is not None and spec.mode.startswith("global"):
+        return len([unit for unit in newest if unit.desired <= UnitDesired.RUN])
+    return service.replicas
+
+
+def _newest_per_slot(units: Sequence[Unit]) -> list[Unit]:
+    newest: dict[int, Unit] = {}
+    for unit in units:
+        known = newest.get(unit.slot)
+        if known is None or unit.generation > known.generation:
+            newest[unit.slot] = unit
+    return [newest[slot] for slot in sorted(newest)]
 
 
 def stack_state(states: Iterable[str]) -> str:
     """Of a stack whose services are in these states: the worst of them; "running" for none."""
-    found = list(states)
-    return next((state for state in WORST_FIRST if state in found), "running")
+    return min(states, key=WORST_FIRST.index, default="running")
 
 
 def at_rest(snapshot: Snapshot, now_s: float) -> bool:

@@ -18,6 +18,9 @@ from paddock.model.observed import (
 )
 from paddock.model.steps import ConnectNetwork, CreateContainer
 
+DEFAULT_RETRIES = 3
+"""Failures in a row that the engine calls unhealthy, where nothing else is written (daemon/health.go)."""
+
 Json = dict[str, Any]
 
 SEVERAL_NETWORKS_SINCE = (1, 44)
@@ -137,7 +140,7 @@ def observed(found: Json) -> ObservedContainer:
         exit_code=state.get("ExitCode"),
         error=state.get("Error", ""),
         oom_killed=state.get("OOMKilled", False),
-        health=_health(state),
+        health=_health(state, (found["Config"].get("Healthcheck") or {}).get("Retries") or DEFAULT_RETRIES),
         restarts=found.get("RestartCount", 0),
         restart_policy=((found.get("HostConfig") or {}).get("RestartPolicy") or {}).get("Name", ""),
         started_at_s=seconds(state.get("StartedAt", "")),
@@ -161,8 +164,12 @@ def _settings(found: Json) -> Json:
     return found.get("NetworkSettings") or {}
 
 
-def _health(state: Json) -> str:
-    status = str((state.get("Health") or {}).get("Status", ""))
+def _health(state: Json, retries: int) -> str:
+    """The engine says "unhealthy" also once it has stopped to ask, as of a paused container, until it asks again."""
+    health = state.get("Health") or {}
+    status = str(health.get("Status", ""))
+    if status == "unhealthy" and health.get("FailingStreak", 0) < retries:
+        return "starting"
     return "" if status == "none" else status
 
 

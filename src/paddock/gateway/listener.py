@@ -15,7 +15,7 @@ from paddock.gateway.gateway import Gateway
 from paddock.gateway.head import parse_request
 from paddock.gateway.problems import BadMessage
 from paddock.gateway.source import READ_BYTES, Source
-from paddock.model.errors import Refused
+from paddock.model.errors import PaddockError, Refused
 
 IDLE_TIMEOUT_S = 600.0
 CLOSE_TIMEOUT_S = 2.0
@@ -23,19 +23,15 @@ MOST_CONNECTIONS = 4096
 WRITE_BUFFER_BYTES = 256 * 1024
 _TOO_MANY = b"HTTP/1.1 503 Service Unavailable\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
 
-WhoIs = Callable[[asyncio.StreamWriter], Caller]
-"""The caller of a connection; raises `PaddockError` for one that may not come in."""
-
 
 class Listener:
     """Serves connections that others accept. `close` ends those that are open."""
 
-    def __init__(self, gateway: Gateway, who: WhoIs) -> None:
+    def __init__(self, gateway: Gateway) -> None:
         self._gateway = gateway
-        self._who = who
         self._open: dict[asyncio.Task[None], asyncio.StreamWriter] = {}
 
-    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, caller: Caller) -> None:
         task = asyncio.current_task()
         assert task is not None
         if len(self._open) >= MOST_CONNECTIONS:
@@ -44,7 +40,7 @@ class Listener:
             return
         self._open[task] = writer
         try:
-            await self._requests(reader, writer)
+            await self._requests(reader, writer, caller)
         except OSError:
             self._gateway.cluster.world.probe("a docker client's connection broke")
         except Exception as error:
@@ -54,8 +50,7 @@ class Listener:
             del self._open[task]
             await _closed(writer)
 
-    async def _requests(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        caller = self._who(writer)
+    async def _requests(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, caller: Caller) -> None:
         _tune(writer)
         source = Source(reader)
         client = Client(writer, self._gateway.headers(caller))
@@ -102,10 +97,19 @@ async def _closed(writer: asyncio.StreamWriter) -> None:
 
 
 @asynccontextmanager
-async def unix_listener(listener: Listener, path: Path) -> AsyncIterator[None]:
+async def unix_listener(listener: Listener, path: Path, who: Callable[[], Caller]) -> AsyncIterator[None]:
     """The socket belongs to its owner alone (0600). One left by a process that died is replaced."""
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            caller = who()
+        except PaddockError:
+            writer.close()
+            return
+        await listener.serve(reader, writer, caller)
+
     listening = _bound(path)
-    server = await asyncio.start_unix_server(listener.serve, sock=listening, limit=READ_BYTES, backlog=1024)
+    server = await asyncio.start_unix_server(serve, sock=listening, limit=READ_BYTES, backlog=1024)
     try:
         yield
     finally:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from paddock.core.draft import GONE
 from paddock.core.standalone import id_of
 from paddock.gateway.call import Call
 from paddock.gateway.client import Answer
@@ -12,8 +13,9 @@ from paddock.gateway.hosts import answered
 from paddock.gateway.problems import ApiProblem, status_and_words
 from paddock.gateway.router import Router
 from paddock.model.errors import PaddockError
-from paddock.model.objects import Host, HostId, Network
+from paddock.model.objects import ContainerStatus, Host, HostId, Network, Revision, Unit
 from paddock.model.snapshot import Snapshot
+from paddock.model.specs import ServiceSpec
 
 Json = dict[str, Any]
 HIDDEN_LABELS = ("io.paddock.unit", "io.paddock.role", "io.paddock.name")
@@ -43,8 +45,50 @@ async def containers(call: Call) -> Answer:
     refuse_if_all_did(told)
     rewriting = Rewriting(call.cluster.snapshot(), call.environment)
     merged = [rewriting.listed(host, container) for host, found in answered(told) for container in found]
+    if call.head.wants("all") and not filters:
+        merged += _out_of_sight(call, [host for host, _ in answered(told)], nodes)
     merged.sort(key=lambda container: (-int(container.get("Created") or 0), str(container.get("Id"))))
     return Answer(200, merged[:limit] if limit > 0 else merged)
+
+
+def _out_of_sight(call: Call, seen: list[Host], nodes: list[str]) -> list[Json]:
+    """What is known of containers on hosts that do not answer now, as classic Swarm showed them."""
+    snapshot = call.cluster.snapshot()
+    answering = [host.id for host in seen]
+    found = []
+    for host in call.gateway.hosts.all(call.environment):
+        if host.id in answering or (nodes and host.name not in nodes):
+            continue
+        for unit in snapshot.units_on_host(HostId(host.id)):
+            revision = snapshot.get(Revision, unit.revision)
+            if revision is None or unit.state in GONE:
+                continue
+            found += [
+                _remembered(host, unit, status, revision.spec)
+                for status in unit.containers
+                if status.id and not status.role
+            ]
+    return found
+
+
+def _remembered(host: Host, unit: Unit, status: ContainerStatus, spec: ServiceSpec) -> Json:
+    config = spec.container.config
+    return {
+        "Id": status.id,
+        "Names": [f"/{status.name.removeprefix('/') or unit.name}"],
+        "Image": spec.container.image,
+        "ImageID": "",
+        "Command": " ".join(str(word) for word in config.get("Cmd") or ()),
+        "Created": int(unit.created_at_s),
+        "State": status.state,
+        "Status": f"Host Down ({host.name})",
+        "Ports": [],
+        "Labels": dict(config.get("Labels") or {}),
+        "HostConfig": {"NetworkMode": "default"},
+        "NetworkSettings": {"Networks": {}},
+        "Mounts": [],
+        "Node": host.name,
+    }
 
 
 def _limit(call: Call) -> int:

@@ -25,5 +25,5 @@ def check_powers(host: Json, *, privileged: bool) -> None:
     if not privileged and (found := powers_asked(host)):
         raise Forbidden(
             f"this certificate may not reach into hosts, and the container asks for {', '.join(found)}",
-            hint="ask for a context made with --privileged",
+            hint="use a context made without --unprivileged",
         )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
+import contextlib
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, TypeVar
@@ -10,14 +10,17 @@ from typing import TYPE_CHECKING, TypeVar
 from paddock.gateway.cluster import Caller, Decide, ImageOf, Say
 from paddock.gateway.gateway import Gateway
 from paddock.gateway.listener import Listener, unix_listener
+from paddock.gateway.tls import TlsDoor, tls_listener
 from paddock.model.changes import Commit
 from paddock.model.errors import NotFound
 from paddock.model.images import HeldImage
 from paddock.model.objects import EnvironmentId, Host, HostId
 from paddock.model.snapshot import Snapshot
+from paddock.server.addresses import bound_socket
 from paddock.server.authority import Authority
 from paddock.server.committing import commit_decision
 from paddock.server.config import ServerConfig
+from paddock.server.docker_access import holder_of
 from paddock.server.plane import DEFAULT_ENVIRONMENT, ControlPlane
 from paddock.wire.engine_http import ByteStream, EngineHttp
 
@@ -81,13 +84,22 @@ class PlaneCluster:
 @asynccontextmanager
 async def docker_api(config: ServerConfig, plane: ControlPlane, authority: Authority) -> AsyncIterator[None]:
     """For as long as the server runs. On the socket everything of the default environment is allowed: it is root's."""
-    gateway = Gateway(PlaneCluster(plane))
+    listener = Listener(Gateway(PlaneCluster(plane)))
 
-    def owner(_: asyncio.StreamWriter) -> Caller:
+    def owner() -> Caller:
         home = plane.store.snapshot().environment_named(DEFAULT_ENVIRONMENT)
         if home is None:
             raise NotFound(f"environment {DEFAULT_ENVIRONMENT} was removed", hint="use `paddock context create`")
         return Caller(environment=EnvironmentId(home.id), name="the server's owner")
 
-    async with unix_listener(Listener(gateway, owner), config.directory / SOCKET):
+    def holder(certificate: bytes) -> Caller:
+        found = holder_of(certificate, plane.store.durable(), plane.world.now_s())
+        return Caller(environment=EnvironmentId(found.environment), name=found.name, privileged=found.privileged)
+
+    async with contextlib.AsyncExitStack() as doors:
+        await doors.enter_async_context(unix_listener(listener, config.directory / SOCKET, owner))
+        if config.docker_port:
+            door = TlsDoor(listener, authority.agents_tls(), holder, plane.world)
+            listening = bound_socket(config.listen, config.docker_port, "--docker-port")
+            await doors.enter_async_context(tls_listener(door, listening))
         yield

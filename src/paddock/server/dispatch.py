@@ -18,7 +18,7 @@ from paddock.store.store import Store
 from paddock.world.world import World
 
 GATHER_S = 0.05
-"""Rounds are at least so far apart; the first after a pause starts at once."""
+"""Rounds that tell somebody something are at least so far apart; the first after a pause starts at once."""
 AT_ONCE = 64
 """Hosts worked out between two looks at the event loop."""
 
@@ -82,13 +82,15 @@ class Dispatch:
             self._note_removed(changes)
             concerned = hosts_concerned(changes, before, after)
             before = after
-            await self._tell([host for host in concerned if host in self._live])
+            told = [host for host in concerned if host in self._live]
+            if told:
+                self._last_round_s = self._world.clock.monotonic_s()
+                await self._tell(told)
 
     async def _gather(self) -> None:
         pause_s = self._last_round_s + GATHER_S - self._world.clock.monotonic_s()
         if pause_s > 0:
             await asyncio.sleep(pause_s)
-        self._last_round_s = self._world.clock.monotonic_s()
 
     def _note_removed(self, changes: Iterable[Change]) -> None:
         for change in changes:

@@ -173,7 +173,7 @@ async def _serve_ports(
     api_port, agents_port = api_socket.getsockname()[1], agents_socket.getsockname()[1]
     address = f"https://{_bracketed(config.names[0] if config.names else own_address())}:{api_port}"
     api_tls, agents_tls = authority.api_tls(), authority.agents_tls()
-    web = ApiServer(application(Api(plane, authority, config.directory, address, agents_port)), api_tls)
+    web = ApiServer(application(Api(plane, authority, config, address, agents_port)), api_tls)
     agents = await AgentsPort(plane.sessions, plane.streams).listen([agents_socket], agents_tls)
     async with asyncio.TaskGroup() as tasks:
         work = tasks.create_task(plane.run())

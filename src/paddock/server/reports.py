@@ -8,7 +8,7 @@ import msgspec
 
 from paddock.model.changes import Change, Put
 from paddock.model.errors import Transient
-from paddock.model.objects import Host, Unit, UnitState
+from paddock.model.objects import Host, Unit, UnitState, Volume
 from paddock.model.reports import UnitReport
 from paddock.model.snapshot import Snapshot
 from paddock.server.committing import Decision, commit_decision
@@ -63,14 +63,19 @@ class Reports:
 
 
 def reported_changes(snapshot: Snapshot, batch: list[_Taken], world: World) -> tuple[Change, ...]:
-    """One change per unit at most, later reports over earlier ones."""
+    """One change per unit and volume at most, later reports over earlier ones."""
     units: dict[str, Unit] = {}
+    volumes: dict[str, Volume] = {}
     for session, report in batch:
         host = session.peer.host
         known = snapshot.get(Host, host)
         if known is None or known.session != report.session:
             world.probe("report of a session that was succeeded ignored")
             continue
+        for id in report.volumes:
+            volume = snapshot.get(Volume, id)
+            if volume is not None and volume.removing and volume.host == host:
+                volumes[id] = volume
         for told in report.units:
             unit = units.get(told.unit) or snapshot.get(Unit, told.unit)
             if unit is None or unit.host != host:
@@ -81,7 +86,9 @@ def reported_changes(snapshot: Snapshot, batch: list[_Taken], world: World) -> t
                 world.probe("report that would take a unit back ignored")
             elif after != unit:
                 units[told.unit] = after
-    return tuple(Put(object=unit, reason=_reason(unit)) for unit in units.values())
+    freed = (msgspec.structs.replace(volume, host=None) for volume in volumes.values())
+    gone = (Put(object=volume, reason="its host has removed it") for volume in freed)
+    return (*(Put(object=unit, reason=_reason(unit)) for unit in units.values()), *gone)
 
 
 def unit_after(unit: Unit, told: UnitReport, now_s: float) -> Unit | None:

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-import msgspec
-
+from paddock.core.status import as_known, service_status, stack_state
 from paddock.model.errors import NotFound
 from paddock.model.objects import (
     ContainerStatus,
@@ -17,7 +16,6 @@ from paddock.model.objects import (
     NetworkId,
     Revision,
     Service,
-    ServiceId,
     Stack,
     StackId,
     Unit,
@@ -27,7 +25,6 @@ from paddock.model.objects import (
 )
 from paddock.model.snapshot import Snapshot
 from paddock.model.specs import ContainerSpec, PortSpec, ServiceSpec
-from paddock.server.states import service_state, stack_state
 from paddock.wire.api import (
     ContainerView,
     EnvironmentView,
@@ -102,7 +99,7 @@ def stack_view(snapshot: Snapshot, stack: Stack) -> StackView:
     return StackView(
         id=stack.id,
         name=stack.name,
-        state=stack_state(stack, [view.state for view in views]),
+        state="removing" if stack.removing else stack_state(view.state for view in views),
         services=views,
         networks=_names(one for one in snapshot.in_environment(Network, stack.environment) if one.stack == stack.id),
         volumes=_names(one for one in snapshot.in_environment(Volume, stack.environment) if one.stack == stack.id),
@@ -117,23 +114,21 @@ def _names(things: Iterable[Network | Volume]) -> tuple[str, ...]:
 def service_view(snapshot: Snapshot, service: Service) -> ServiceView:
     revision = snapshot.get(Revision, service.revision)
     spec = revision.spec if revision is not None else None
-    units = [_as_known(snapshot, unit) for unit in snapshot.units_of_service(ServiceId(service.id))]
-    live = [unit for unit in units if unit.live]
-    waiting = next((unit.waiting for unit in live if unit.waiting is not None), None)
+    status = service_status(snapshot, service)
     return ServiceView(
         id=service.id,
         stack=service.stack_name,
         name=service.name,
         mode=spec.mode if spec is not None else "",
-        state=service_state(service, spec, units),
+        state=status.state,
         replicas=service.replicas,
-        running=sum(1 for unit in live if unit.state == UnitState.RUNNING),
-        ready=sum(1 for unit in live if unit.ready),
+        running=status.running,
+        ready=status.ready,
         image=spec.container.image if spec is not None else "",
         ports=tuple(port_text(port) for port in spec.container.ports) if spec is not None else (),
         revision=service.revision,
         rollout=service.rollout,
-        waiting=waiting,
+        waiting=status.waiting,
         created_at_s=service.created_at_s,
     )
 
@@ -167,14 +162,6 @@ def container_views(snapshot: Snapshot, units: Sequence[Unit], *, finished: bool
 
 def _kept(unit: Unit) -> bool:
     return unit.desired < UnitDesired.REMOVED and unit.state < UnitState.ORPHANED
-
-
-def _as_known(snapshot: Snapshot, unit: Unit) -> Unit:
-    """Nothing on a host that is not heard of can be called ready."""
-    host = snapshot.get(Host, unit.host) if unit.host else None
-    if host is None or host.state == HostState.ACTIVE or not unit.healthy:
-        return unit
-    return msgspec.structs.replace(unit, healthy=False)
 
 
 def _state(unit: Unit, host: Host | None) -> str:
@@ -212,7 +199,7 @@ def _container_view(snapshot: Snapshot, unit: Unit, spec: ServiceSpec | None, st
         state=_state(unit, host),
         desired=unit.desired.name.lower(),
         health=status.health,
-        ready=_as_known(snapshot, unit).ready,
+        ready=as_known(snapshot, unit).ready,
         status=status,
         addresses=_addresses(snapshot, unit),
         ports=status.ports,

@@ -78,6 +78,8 @@ def _truncate(content: bytearray, size: int) -> None:
 class SimulatedDisk:
     """`capacity_bytes` 0 means without end. `fail_at` and `cut_at` count from the next operation, which is 1."""
 
+    blocks = False
+
     def __init__(self, seed: int = 0, *, capacity_bytes: int = 0) -> None:
         self.vfs = f"simulated-{next(_names)}"
         self.capacity_bytes = capacity_bytes
@@ -94,6 +96,10 @@ class SimulatedDisk:
         self._off = False
         self._fail_at = 0
         self._cut_at = 0
+        self.epoch = 0
+        """Files opened in an earlier one belong to a process that is dead."""
+        self.on_cut: Callable[[], None] = lambda: None
+        """Called at once when an armed cut is reached: whoever wrote is to do nothing more."""
         self._registered = _Vfs(self)
 
     # Faults
@@ -111,8 +117,16 @@ class SimulatedDisk:
     def cut_power(self) -> None:
         self._off = True
 
+    def abandon(self) -> None:
+        """The process that wrote here is dead, the machine is not: all it wrote is there, synced or not."""
+        self.epoch += 1
+        self._locks.clear()
+        self._off = self.ignores_syncs = False
+        self.arm()
+
     def restart(self) -> None:
         """Comes back with what survived, and with no fault armed."""
+        self.epoch += 1
         for path in sorted(self._removed):
             if path not in self._files and self._chance.random() < 0.5:
                 self._files[path] = self._removed[path]
@@ -140,6 +154,7 @@ class SimulatedDisk:
         number = len(self.operations)
         if number == self._cut_at:
             self._off = True
+            self.on_cut()
             raise PowerCut(f"the power went before operation {number}: {what}")
         if number == self._fail_at:
             raise apsw.IOError(f"operation {number} failed: {what}")
@@ -172,6 +187,12 @@ class SimulatedDisk:
         self.count(f"rename {source.name} {target.name}")
         self._files[str(target)] = self._files.pop(str(source))
         self._files[str(target)].named = True
+
+    def sync(self, path: Path) -> None:
+        if str(path) in self._files:
+            self.count(f"sync {path.name}")
+            if not self.ignores_syncs:
+                self._files[str(path)].sync()
 
     def remove(self, path: Path) -> None:
         if str(path) in self._files:
@@ -266,14 +287,20 @@ class _File:
         self._name = Path(path).name
         self._content = content
         self._opener = opener
+        self._epoch = disk.epoch
         self._level = apsw.SQLITE_LOCK_NONE
 
-    def xRead(self, amount: int, offset: int) -> bytes:
+    def _check(self) -> None:
         self._disk.check_power()
+        if self._epoch != self._disk.epoch:
+            raise PowerCut("the process that opened this is dead")
+
+    def xRead(self, amount: int, offset: int) -> bytes:
+        self._check()
         return bytes(self._content.now[offset : offset + amount])
 
     def xWrite(self, data: bytes, offset: int) -> None:
-        self._disk.check_power()
+        self._check()
         self._disk.check_room(self._path, offset + len(data))
         self._count_or(f"write {self._name}", lambda: self._content.write(offset, bytes(data[: len(data) // 2])))
         self._content.write(offset, bytes(data))
@@ -287,20 +314,22 @@ class _File:
             raise
 
     def xTruncate(self, newsize: int) -> None:
+        self._check()
         self._disk.count(f"truncate {self._name}")
         self._content.truncate(newsize)
 
     def xSync(self, flags: int) -> None:
+        self._check()
         self._disk.count(f"sync {self._name}")
         if not self._disk.ignores_syncs:
             self._content.sync()
 
     def xFileSize(self) -> int:
-        self._disk.check_power()
+        self._check()
         return len(self._content.now)
 
     def xLock(self, level: int) -> None:
-        self._disk.check_power()
+        self._check()
         self._disk.lock(self._path, self._opener, level)
         self._level = max(self._level, level)
 

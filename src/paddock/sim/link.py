@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections import deque
+from collections.abc import Callable
 
 from paddock.wire.channel import ChannelClosed
 
@@ -23,9 +24,24 @@ class Weather:
     def __init__(self, seed: str) -> None:
         self.random = random.Random(seed)
         self.delay_s = (0.0005, 0.005)
-        self.cut = False
         self.zombie_chance = 0.3
-        """Chance that a dropped connection's server end keeps delivering what was in flight."""
+        """Chance that a dropped connection's other end keeps delivering what was in flight."""
+        self._open = asyncio.Event()
+        self._open.set()
+
+    @property
+    def cut(self) -> bool:
+        return not self._open.is_set()
+
+    @cut.setter
+    def cut(self, value: bool) -> None:
+        if value:
+            self._open.clear()
+        else:
+            self._open.set()
+
+    async def opened(self) -> None:
+        await self._open.wait()
 
 
 class _Pipe:
@@ -59,26 +75,30 @@ class _Pipe:
     async def get(self) -> bytes:
         while True:
             now = asyncio.get_running_loop().time()
-            if self._messages and self._messages[0][0] <= now and not self._weather.cut:
-                self._changed.set()
-                return self._messages.popleft()[1]
-            if not self._messages and self.closed is not None:
-                raise ChannelClosed(self.closed)
-            self._changed.clear()
             if self._messages:
-                wait_s = max(self._messages[0][0] - now, 0.05 if self._weather.cut else 0.0)
-                await asyncio.sleep(wait_s)
+                due = self._messages[0][0]
+                if due > now:
+                    await asyncio.sleep(due - now)
+                elif self._weather.cut:
+                    await self._weather.opened()
+                else:
+                    self._changed.set()
+                    return self._messages.popleft()[1]
+            elif self.closed is not None:
+                raise ChannelClosed(self.closed)
             else:
+                self._changed.clear()
                 await self._changed.wait()
 
 
 class SimulatedChannel:
-    """One end; make both with `connect`."""
+    """One end; make both with `connect`. `heard` is told what this end has received."""
 
     def __init__(self, outgoing: _Pipe, incoming: _Pipe, weather: Weather) -> None:
         self._outgoing = outgoing
         self._incoming = incoming
         self._weather = weather
+        self.heard: Callable[[bytes], None] = lambda message: None
 
     async def send(self, message: bytes) -> None:
         await self._outgoing.space()
@@ -87,7 +107,9 @@ class SimulatedChannel:
         self._outgoing.put(message)
 
     async def receive(self) -> bytes:
-        return await self._incoming.get()
+        message = await self._incoming.get()
+        self.heard(message)
+        return message
 
     async def close(self, reason: str = "") -> None:
         self._outgoing.close(reason or "closed", deliver=True)
@@ -98,6 +120,10 @@ class SimulatedChannel:
         zombie = self._weather.random.random() < self._weather.zombie_chance
         self._outgoing.close(reason, deliver=zombie)
         self._incoming.close(reason, deliver=False)
+
+    @property
+    def over(self) -> bool:
+        return self._outgoing.closed is not None
 
 
 def connect(weather: Weather) -> tuple[SimulatedChannel, SimulatedChannel]:

@@ -6,11 +6,16 @@ Nothing in it may wait for the outside; a loop with no timer and nothing ready c
 from __future__ import annotations
 
 import asyncio
+import itertools
 import selectors
 from collections.abc import Coroutine, Mapping
 from typing import Any, TypeVar
 
 T = TypeVar("T")
+
+
+TURN_S = 1e-6
+"""What one turn of the loop takes at least. Without it, a wait too short for a float's digits would never end."""
 
 
 class Deadlock(Exception):
@@ -35,17 +40,39 @@ class _JumpingSelector(selectors.BaseSelector):
     def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
         if timeout is None:
             raise Deadlock("nothing is ready and no timer is set")
-        self.now_s += max(0.0, timeout)
+        self.now_s += max(TURN_S, timeout)
         return []
 
     def get_map(self) -> Mapping[Any, selectors.SelectorKey]:
         return self._keys
 
 
+class NumberedTask(asyncio.Task[Any]):
+    """Task groups keep their tasks in a set; numbered ones are cancelled in the same order in every run."""
+
+    _numbers = itertools.count(1)
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        self._number = next(NumberedTask._numbers)
+        super().__init__(*args, **options)
+
+    def __hash__(self) -> int:
+        return self._number
+
+    def __eq__(self, other: object) -> bool:
+        return self is other
+
+
+def _numbered(loop: asyncio.AbstractEventLoop, coroutine: Coroutine[Any, Any, T], **options: Any) -> asyncio.Task[T]:
+    return NumberedTask(coroutine, loop=loop, **options)
+
+
 class VirtualLoop(asyncio.SelectorEventLoop):
     def __init__(self) -> None:
         self._jumping = _JumpingSelector()
         super().__init__(self._jumping)
+        NumberedTask._numbers = itertools.count(1)
+        self.set_task_factory(_numbered)  # type: ignore[arg-type]
 
     def time(self) -> float:
         return self._jumping.now_s

@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import random
+from typing import cast
 
+import structlog
+
+from paddock.sim.trace import TraceLog
 from paddock.world.probes import Probes
 from paddock.world.world import World
 
@@ -41,6 +45,11 @@ class SimulatedChance:
         return f"{self._random.getrandbits(4 * digits):0{digits}x}"
 
 
-def simulated_world(seed: str, probes: Probes, clock: SimulatedClock | None = None) -> World:
+def simulated_world(
+    seed: str, probes: Probes, clock: SimulatedClock | None = None, log: TraceLog | None = None
+) -> World:
     """Each process of the cluster gets one of its own (`seed` differs), with the run's shared probes."""
-    return World(clock or SimulatedClock(), SimulatedChance(seed), probes)
+    world = World(clock or SimulatedClock(), SimulatedChance(seed), probes)
+    if log is not None:
+        world.log = cast(structlog.stdlib.BoundLogger, log)
+    return world

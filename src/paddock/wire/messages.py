@@ -11,7 +11,7 @@ import msgspec
 
 from paddock.model.assignment import AnyItem
 from paddock.model.images import HeldImage, SaveImage
-from paddock.model.objects import HostFacts
+from paddock.model.objects import HostFacts, VolumeId
 from paddock.model.reports import UnitReport
 
 PROTOCOL = 2
@@ -55,11 +55,15 @@ class Confirm(Message, frozen=True, kw_only=True):
 
 
 class Report(Message, frozen=True, kw_only=True):
-    """`number` counts up within a session. Reports of another session than the current one change nothing."""
+    """`number` counts up within a session. Reports of another session than the current one change nothing.
+
+    `volumes`: those that had to go and are not on the host any more.
+    """
 
     session: int
     number: int
     units: tuple[UnitReport, ...]
+    volumes: tuple[VolumeId, ...] = ()
 
 
 class Facts(Message, frozen=True, kw_only=True):

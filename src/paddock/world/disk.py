@@ -8,6 +8,9 @@ from typing import Protocol
 
 
 class Disk(Protocol):
+    blocks: bool
+    """`sync` may take seconds on a busy disk and belongs on a thread; False where time is not real."""
+
     @property
     def vfs(self) -> str:
         """Name of the SQLite VFS that reads and writes this disk; "" is SQLite's own."""
@@ -29,8 +32,13 @@ class Disk(Protocol):
         """Nothing happens if it is not there."""
         ...
 
+    def sync(self, path: Path) -> None:
+        """What was written to the file until now survives a power failure. Raises `OSError`; no file is no error."""
+        ...
+
 
 class MachineDisk:
+    blocks = True
     vfs = ""
 
     def exists(self, path: Path) -> bool:
@@ -52,3 +60,13 @@ class MachineDisk:
 
     def remove(self, path: Path) -> None:
         path.unlink(missing_ok=True)
+
+    def sync(self, path: Path) -> None:
+        try:
+            file = os.open(path, os.O_RDONLY)
+        except FileNotFoundError:
+            return
+        try:
+            os.fsync(file)
+        finally:
+            os.close(file)

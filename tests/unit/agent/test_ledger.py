@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import signal
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +20,9 @@ from paddock.model.assignment import AnyItem, ContainerAssignment, FileAssignmen
 from paddock.model.errors import Broken, Transient
 from paddock.model.objects import FileId, NetworkId, UnitDesired, UnitId, UnitState
 from paddock.model.observed import OwnedContainer, Progress
+from paddock.sim.disk import SimulatedDisk
 from paddock.wire.messages import Assign
+from paddock.world.disk import MachineDisk
 from paddock.world.world import machine_world
 
 API = UnitAssignment(
@@ -170,6 +174,10 @@ class FaultyFile(apsw.VFSFile):
         super().xSync(flags)
 
 
+class OnFaultyDisk(MachineDisk):
+    vfs = "faulty"
+
+
 def applied(ledger: Ledger, assign: Assign) -> Transient | None:
     try:
         ledger.apply(assign)
@@ -186,7 +194,7 @@ def test_a_full_disk_at_any_write_leaves_the_old_or_the_new_assignment(tmp_path:
         for count in range(1, 200):
             data = tmp_path / str(count)
             data.mkdir()
-            ledger = opened(data, vfs="faulty")
+            ledger = opened(data, disk=OnFaultyDisk())
             ledger.apply(Assign(version=1, whole=True, items=before))
             disk.arm(count)
             refusal = applied(ledger, Assign(version=2, whole=True, items=after))
@@ -213,6 +221,7 @@ def test_a_full_disk_at_any_write_leaves_the_old_or_the_new_assignment(tmp_path:
 
 WRITER = """
 import sys
+import tempfile
 from pathlib import Path
 from unit.agent.test_ledger import name, opened
 from paddock.wire.messages import Assign
@@ -243,3 +252,24 @@ def test_killed_at_any_moment_it_holds_what_it_confirmed(tmp_path: Path) -> None
         assert confirmed <= ledger.version <= confirmed + 1
         assert len(ledger.items) == ledger.version % 50
         ledger.close()
+
+
+# The connection of the process that died still tries to tidy up on the disk that is no longer its own.
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+@pytest.mark.parametrize("seed", range(12))
+def test_what_was_synced_survives_a_power_failure(seed: int) -> None:
+    disk = SimulatedDisk(seed)
+    try:
+        path, sealing = Path("/sim/ledger.db"), Sealing(Path(tempfile.mkdtemp()) / "key", machine_world())
+        ledger = Ledger(path, sealing, disk)
+        for version in range(1, 8):
+            ledger.apply(Assign(version=version, whole=True, items=tuple(name(n) for n in range(version))))
+            if version == 5:
+                asyncio.run(ledger.sync())
+        disk.cut_power()
+        disk.restart()
+        again = Ledger(path, sealing, disk)
+        assert again.version >= 5
+        assert len(again.items) == again.version
+    finally:
+        disk.close()

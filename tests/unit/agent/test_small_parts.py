@@ -77,7 +77,7 @@ def test_only_the_newest_report_of_a_unit_waits() -> None:
     for state in (UnitState.PREPARING, UnitState.RUNNING):
         reports.put(UnitReport(unit=UnitId("a"), state=state))
     taken = reports.take()
-    assert taken == (1, (UnitReport(unit=UnitId("a"), state=UnitState.RUNNING),))
+    assert taken == (1, (UnitReport(unit=UnitId("a"), state=UnitState.RUNNING),), ())
     assert reports.take() is None
     reports.forget(UnitId("a"))
     reports.begin_session()

@@ -94,6 +94,24 @@ def test_a_failing_update_rolls_the_whole_service_back() -> None:
     assert images(cluster) == ["busybox"] * 4
 
 
+def test_a_rollback_leaves_alone_what_was_not_touched() -> None:
+    update = UpdatePolicy(order="start-first", failure_action="rollback")
+    spec = make_service(replicas=3, update=update, rollback=UpdatePolicy(parallelism=0))
+    cluster = running(spec)
+    before = [unit.id for unit in cluster.running()]
+    good = {unit.revision for unit in cluster.running()}
+    cluster.behave = lambda unit: "run" if unit.revision in good else "exit 1"
+    cluster.up(
+        make_stack(make_service(replicas=3, image="broken", update=update, rollback=UpdatePolicy(parallelism=0)))
+    )
+    fewest, _ = roll(cluster)
+    rollout = cluster.service("web").rollout
+    assert rollout is not None
+    assert rollout.state == "rolled-back"
+    assert fewest == 2
+    assert [unit.id for unit in cluster.running()][1:] == before[1:]
+
+
 def test_continue_replaces_all_in_spite_of_failures() -> None:
     update = UpdatePolicy(failure_action="continue")
     cluster = running(make_service(replicas=3, update=update))

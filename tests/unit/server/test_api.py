@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
+import socket
 import ssl
+import subprocess
+import sys
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
@@ -27,7 +31,7 @@ from paddock.model.errors import (
 )
 from paddock.model.objects import ApiKey, JoinToken
 from paddock.model.specs import ContainerSpec, FileMount, FileSpec, NetworkSpec, ServiceSpec, StackSpec
-from paddock.server.main import Running
+from paddock.server.main import Running, _announce
 from paddock.wire.api import ErrorAnswer, JoinRequest, NewApiKey
 from paddock.wire.join_token import decode_token
 from serving import admin, client_of, config_in, running_server
@@ -78,14 +82,38 @@ def test_the_first_start_makes_one_key_and_the_second_none(tmp_path: Path) -> No
     asyncio.run(main())
 
 
-def test_the_admin_key_is_written_only_when_asked_and_for_us_alone(tmp_path: Path) -> None:
+def test_the_admin_key_is_written_only_when_asked_and_for_us_alone(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     async def main() -> None:
         config = msgspec.structs.replace(config_in(tmp_path), admin_key_file=True)
         async with running_server(config) as running:
             assert (tmp_path / "admin.key").read_text().strip() == running.admin_key
             assert (tmp_path / "admin.key").stat().st_mode & 0o777 == 0o600
+            _announce(config)(running)
+            said = capsys.readouterr().out
+            assert str(tmp_path / "admin.key") in said
+            assert running.admin_key is not None
+            assert running.admin_key not in said
+            _announce(config_in(tmp_path))(running)
+            assert running.admin_key in capsys.readouterr().out
 
     asyncio.run(main())
+
+
+def test_a_taken_port_is_one_sentence(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = other.getsockname()[1]
+        done = subprocess.run(
+            [sys.executable, "-c", "import sys; from paddock.main import main; main()", "server", "run",
+             "--data", str(tmp_path), "--listen", "127.0.0.1", "--api-port", str(port), "--agents-port", "0"],
+            env={**os.environ, "PYTHONPATH": os.pathsep.join(os.path.abspath(path) for path in sys.path if path)},
+            capture_output=True, text=True, timeout=30, check=False,
+        )  # fmt: skip
+    assert done.returncode == 2
+    (line,) = done.stderr.splitlines()
+    assert line.startswith(f"paddock server: port {port} of 127.0.0.1 cannot be opened: Address already in use")
+    assert "--api-port" in line
 
 
 def test_nothing_answers_without_a_key_but_what_joining_needs(tmp_path: Path) -> None:

@@ -247,7 +247,7 @@ def test_it_runs_in_virtual_time_inline() -> None:
         await store.close()
         return asyncio.get_running_loop().time()
 
-    assert paddock.sim.loop.run(main()) == 0.0
+    assert paddock.sim.loop.run(main()) < 0.001
     syncs = sum(operation == "sync paddock.db-wal" for operation in disk.operations)
     assert 1 <= syncs <= 5, "50 commits of one turn are one group"
     disk.close()

@@ -73,6 +73,9 @@ def _trimmed(draft: Draft, units: list[Unit]) -> list[Change]:
         if not unit.live and unit.state not in GONE:
             changes += retire(unit, "a newer unit has its slot")
     over = [unit for unit in units[:-1] if _over(draft, [unit])]
+    if units[-1].state == UnitState.NEW and units[-2] in over:
+        # The new one may be taken away unplaced, and nobody may then get the id of one that was on a host.
+        over.remove(units[-2])
     told = [unit for unit in over if end_of(unit) == UnitState.REMOVED or end_of(unit) == UnitState.SHUTDOWN]
     failed = [unit for unit in over if unit not in told]
     return changes + _delete(told + failed[: max(len(failed) - FAILURES_KEPT, 0)])

@@ -102,7 +102,9 @@ def _off_drained(draft: Draft, service: Service, unit: Unit, host: Host) -> None
         return
     why = _held_back(draft, service, unit)
     details: tuple[str, ...] = ()
-    if not why and start_first_possible(draft, service):
+    others = [other for other in draft.slots(unit.service)[unit.slot] if other is not unit]
+    alone = not any(other.live and staying(other) for other in others)
+    if not why and alone and start_first_possible(draft, service):
         writes = draft.writes
         successor = next_unit(draft, service, unit.slot, unit)
         draft.apply([Put(object=successor, reason=f"host {host.name} is drained")])

@@ -7,7 +7,7 @@ import msgspec
 from paddock.core.attachments import files_of, volumes_of
 from paddock.core.draft import GONE, Draft
 from paddock.model.changes import Change, Delete, Put
-from paddock.model.objects import File, Host, HostState, Network, Service, ServiceId, Stack, StackId, Volume
+from paddock.model.objects import File, Host, Network, Service, ServiceId, Stack, StackId, Volume
 
 
 def removal(draft: Draft, stack: Stack) -> None:
@@ -27,11 +27,11 @@ def removal(draft: Draft, stack: Stack) -> None:
 
 
 def volume_removal(draft: Draft, volume: Volume) -> None:
-    """A volume that is to go goes after its last unit, once its host has been there to hear of it."""
+    """A volume that is to go goes after its last unit and service. Where it is on a host, that host says when it has
+    gone from there."""
     if not volume.removing or _in_use(draft, volume):
         return
-    host = draft.get(Host, volume.host) if volume.host is not None else None
-    if host is None or host.state is HostState.ACTIVE:
+    if volume.host is None or draft.get(Host, volume.host) is None:
         draft.apply([Delete(object=volume, reason="nothing uses it any more")])
 
 
@@ -39,6 +39,8 @@ def _in_use(draft: Draft, volume: Volume) -> bool:
     for service in draft.table(Service):
         if service.environment != volume.environment:
             continue
+        if volume.id in volumes_of(draft.revision(service)):
+            return True
         for unit in draft.units(ServiceId(service.id)):
             if unit.state not in GONE and volume.id in volumes_of(draft.revision(unit)):
                 return True

@@ -49,7 +49,11 @@ def rollouts(draft: Draft, service: Service) -> None:
     current = _begun(draft, service, progress)
     if current.rollout is None or current.rollout.state in ("completed", "rolled-back"):
         return
+    revision = current.revision
     current = _on_failures(draft, current, progress)
+    if current.revision != revision:
+        # What was stale is what is wished for again.
+        progress = _progress(draft, current)
     rollout = current.rollout
     assert rollout is not None
     if rollout.state in ("updating", "rolling-back"):
@@ -129,8 +133,11 @@ def _progress(draft: Draft, service: Service) -> Progress:
 def _failing(draft: Draft, service: Service, unit: Unit) -> bool:
     if unit.state in _FAILED:
         return True
-    held = unit.state == UnitState.RUNNING and draft.now_s - unit.running_since_s >= policy_of(draft, service).monitor_s
-    return unit.crashes > 0 and not held
+    if unit.crashes == 0 or unit.state != UnitState.RUNNING:
+        return unit.crashes > 0
+    held_s = unit.running_since_s + policy_of(draft, service).monitor_s
+    draft.wake(held_s)
+    return draft.now_s < held_s
 
 
 def _good(draft: Draft, service: Service, unit: Unit) -> bool:
@@ -249,6 +256,8 @@ def _replaced(draft: Draft, service: Service, unit: Unit, *, start_first: bool) 
     ]
     if any(not outdated(draft, service, other) for other in earlier):
         return retire(unit, f"{reason} by the one before it, which is still there")
+    if earlier:
+        return retire(unit, f"{reason}; the one before it is still there meanwhile")
     if not start_first:
         return retire(unit, reason)
     return [Put(object=next_unit(draft, service, unit.slot, unit), reason=f"{reason}, the new one first")]

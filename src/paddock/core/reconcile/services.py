@@ -15,6 +15,8 @@ from paddock.model.changes import Change, Put
 from paddock.model.objects import Host, HostId, HostState, Service, ServiceId, Unit, UnitDesired, UnitState
 from paddock.model.specs import ServiceSpec
 
+_STOPPED = (UnitState.SHUTDOWN, UnitState.FAILED, UnitState.COMPLETE)
+"""Where a unit may be that was asked to stop: it can have ended by itself just before."""
 Wanted = dict[int, HostId | None]
 """Slot -> the host it belongs to (global services), or None where the scheduler chooses."""
 
@@ -106,7 +108,7 @@ def _missing(draft: Draft, service: Service, wanted: Wanted) -> list[Change]:
                 unit = msgspec.structs.replace(unit, host=host)
             reason = f"{service.name} wants slot {slot}"
             changes.append(Put(object=unit, reason=_because(units[-1], reason) if units else reason))
-        elif units[-1].state == UnitState.SHUTDOWN and units[-1].desired == UnitDesired.STOPPED:
+        elif units[-1].desired == UnitDesired.STOPPED and units[-1].state in _STOPPED:
             changes += _start(draft, service, units[-1])
     return changes
 

@@ -9,7 +9,7 @@ from litestar.params import FromPath, FromQuery, JSONBody
 
 from paddock.core import commands
 from paddock.core.dry_run import dry_run as planned_changes
-from paddock.core.stacks import apply_stack
+from paddock.core.stacks import apply_stack, orphans
 from paddock.model.changes import Change
 from paddock.model.errors import UserError
 from paddock.model.objects import Environment, Service, Stack
@@ -68,14 +68,16 @@ async def put_stack(
         raise UserError(f"the stack in the address is {name!r}, the one in the body {data.name!r}")
     sealed = api.plane.sealer.seal_all(environment.id, data)
 
-    def decide(snapshot: Snapshot) -> Decision[tuple[Change, ...]]:
+    def decide(snapshot: Snapshot) -> Decision[tuple[tuple[Change, ...], tuple[str, ...]]]:
         now_s = api.world.now_s()
+        left = () if remove_orphans else orphans(snapshot, environment.id, data)
         wish = apply_stack(snapshot, environment.id, data, now_s, sealed=sealed, remove_orphans=remove_orphans)
         plan = planned_changes(snapshot, wish, now_s)
-        return () if dry_run else wish, plan
+        return () if dry_run else wish, (plan, tuple(sorted(service.name for service in left)))
 
-    plan, version = await api.decide(decide)
-    return Applied(version=version, plan=planned(plan), dry_run=dry_run)
+    (plan, left), version = await api.decide(decide)
+    warnings = tuple(f"{service} stays, though it is not asked for: --remove-orphans removes it" for service in left)
+    return Applied(version=version, plan=planned(plan), dry_run=dry_run, warnings=warnings)
 
 
 @delete(f"{BELOW}/stacks/{{name:str}}", status_code=200, tags=["stacks"])

@@ -1,0 +1,41 @@
+"""A fixed set of storms. `python -m paddock.sim --hours 1` runs fresh ones."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import pytest
+
+from paddock.sim.run import simulate
+from paddock.sim.scenario import load
+
+SEEDS = {"mixed": (1, 2, 8, 32), "servers": (2, 3, 5), "hosts": (1, 3, 4), "rollouts": (3, 4)}
+RARE = (
+    "a clock jumped",
+    "a rollout completed",
+    "agent killed between two ledger writes",
+    "report that would take a unit back ignored",
+    "server killed",
+    "server killed between two writes",
+    "server killed with its power",
+    "the breaker opened",
+    "two generations in one slot",
+)
+reached: Counter[str] = Counter()
+
+
+@pytest.mark.parametrize(("scenario", "seed"), [(name, seed) for name, seeds in SEEDS.items() for seed in seeds])
+def test_what_was_wished_for_is_there_after_the_storm(scenario: str, seed: int) -> None:
+    outcome = simulate(scenario, load(scenario), seed)
+    assert not outcome.wrongs, f"{outcome.wrongs[0]}\nagain: {outcome.command}"
+    assert outcome.commits > 10
+    reached.update(outcome.probes)
+
+
+def test_the_set_reaches_the_rare_states() -> None:
+    """Runs after the others in the same process; on its own, or when they were spread, it runs what it needs."""
+    for scenario, seed in (("mixed", 8), ("servers", 3), ("hosts", 3)):
+        if all(reached[probe] for probe in RARE):
+            break
+        reached.update(simulate(scenario, load(scenario), seed).probes)
+    assert [probe for probe in RARE if not reached[probe]] == []
