@@ -36,6 +36,10 @@ class Context:
         self._began = False
         self._picked = b""
 
+    @property
+    def held_bytes(self) -> int:
+        return len(self._picked)
+
     def _is_other(self, path: str, is_file: bool) -> bool:
         return not is_file or posixpath.normpath(path) != self._wanted
 
@@ -55,6 +59,8 @@ class Context:
             self._picking = None
         if len(self._picked) > MOST_DOCKERFILE_BYTES:
             self._picking = None
+        if self._picking is None:
+            self._picked = b""
 
     async def end(self) -> None:
         """What cannot be brought the builder may still pull: it says so itself if not."""

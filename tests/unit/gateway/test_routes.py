@@ -4,7 +4,21 @@ from __future__ import annotations
 
 import pytest
 
-from paddock.gateway import containers, create, elsewhere, events, execs, listing, lives, networks, system, volumes
+from paddock.gateway import (
+    arrivals,
+    building,
+    containers,
+    create,
+    elsewhere,
+    events,
+    execs,
+    images,
+    listing,
+    lives,
+    networks,
+    system,
+    volumes,
+)
 from paddock.gateway.problems import ApiProblem
 from paddock.gateway.router import Handler, Router
 from paddock.gateway.routes import router
@@ -32,6 +46,18 @@ TABLE = router()
         ("POST", "/networks/create", networks.create, {}),
         ("POST", "/networks/create/connect", networks.connected, {"name": "create"}),
         ("DELETE", "/volumes/data", volumes.remove, {"name": "data"}),
+        ("GET", "/images/json", images.listed, {}),
+        ("GET", "/images/get", images.saved_together, {}),
+        ("GET", "/images/reg.local:5000/a/b:1/json", images.passed_on, {"name": "reg.local:5000/a/b:1"}),
+        ("GET", "/images/json/json", images.passed_on, {"name": "json"}),
+        ("POST", "/images/reg.local:5000/a/b/push", images.push, {"name": "reg.local:5000/a/b"}),
+        ("POST", "/images/push/tag", images.tag, {"name": "push"}),
+        ("POST", "/images/create", arrivals.create, {}),
+        ("POST", "/images/prune", images.prune, {}),
+        ("DELETE", "/images/a@sha256:12", images.remove, {"name": "a@sha256:12"}),
+        ("GET", "/distribution/a/b:1/json", images.anywhere, {"name": "a/b:1"}),
+        ("POST", "/build", building.build, {}),
+        ("POST", "/grpc", building.buildkit, {}),
         ("GET", "/events", events.events, {}),
         ("GET", "/services", elsewhere.no_swarm, {}),
         ("POST", "/swarm/init", elsewhere.no_swarm, {"rest": "init"}),
