@@ -21,6 +21,8 @@ from paddock.wire.messages import (
     Assign,
     Confirm,
     Facts,
+    FetchedImage,
+    FetchingImage,
     FromAgent,
     FromServer,
     Goodbye,
@@ -46,12 +48,17 @@ class SentAway(Refused):
     code = "sent_away"
 
 
+def unheard(message: FetchingImage | FetchedImage) -> None:
+    """For who asks for no images."""
+
+
 class Told(msgspec.Struct, frozen=True, kw_only=True):
     """Whom a session calls. `assigned` gets the changed keys, after the ledger holds them; `welcomed` the welcome."""
 
     assigned: Callable[[tuple[str, ...]], None]
-    open_stream: Callable[[str], None]
+    open_stream: Callable[[OpenStream], None]
     welcomed: Callable[[Welcome], None]
+    image_news: Callable[[FetchingImage | FetchedImage], None] = unheard
 
 
 class Session:
@@ -69,6 +76,7 @@ class Session:
         self._sending = asyncio.Lock()
         self._sent_at_s = 0.0
         self.number = 0
+        self.protocol = OLDEST_PROTOCOL
 
     async def run(self, host: str, instance: str, facts: HostFacts) -> str:
         try:
@@ -84,8 +92,13 @@ class Session:
         return self._reason
 
     async def tell_facts(self, facts: HostFacts) -> None:
+        await self.tell(Facts(session=self.number, facts=facts))
+
+    async def tell(self, message: FromAgent) -> bool:
+        """Whether it was said; a session that is not yet, or over, says nothing."""
         if self.number and not self._over.is_set():
-            await self._say(Facts(session=self.number, facts=facts))
+            await self._say(message)
+        return self.number > 0 and not self._over.is_set()
 
     async def _introduce(self, host: str, instance: str, facts: HostFacts) -> None:
         await self._send(
@@ -103,6 +116,7 @@ class Session:
         match message:
             case Welcome():
                 self.number = message.session
+                self.protocol = message.protocol
                 self._reports.begin_session()
                 self._told.welcomed(message)
             case Goodbye():
@@ -130,8 +144,10 @@ class Session:
                 await self._assign(message)
             case Reported(number=number):
                 self._reports.confirmed(number)
-            case OpenStream(stream=stream):
-                self._told.open_stream(stream)
+            case OpenStream():
+                self._told.open_stream(message)
+            case FetchingImage() | FetchedImage():
+                self._told.image_news(message)
             case Goodbye():
                 self._goodbye(message)
             case Heartbeat() | Welcome():

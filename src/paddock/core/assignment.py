@@ -131,7 +131,7 @@ class _Common:
 def answers(snapshot: Snapshot, unit: Unit) -> bool:
     """The unit is named in answers: it is ready, and its host is not lost (unless too many are, and none is trusted to
     be: then what was last known stands)."""
-    if not unit.ready or unit.host is None:
+    if not (unit.ready or _runs_alone(unit)) or unit.host is None:
         return False
     host = snapshot.get(Host, unit.host)
     if host is None:
@@ -140,6 +140,11 @@ def answers(snapshot: Snapshot, unit: Unit) -> bool:
         return True
     environment = snapshot.get(Environment, unit.environment)
     return environment is not None and environment.breaker == "open"
+
+
+def _runs_alone(unit: Unit) -> bool:
+    """Docker names a container as soon as it runs, whatever its healthcheck says of it."""
+    return unit.standalone and unit.state == UnitState.READY and any(one.state == "running" for one in unit.containers)
 
 
 def _peer(snapshot: Snapshot, network: NetworkId, unit: Unit, host: Host) -> PeerAssignment:
@@ -189,13 +194,13 @@ def _networks(common: _Common, host: Host, networks: Iterable[NetworkId]) -> lis
         network = common.snapshot.get(Network, id)
         if network is None or HostId(host.id) not in network.gateways:
             continue
-        items.append(_network(network, host))
+        items.append(network_assignment(network, host))
         items += common.names(id)
         items += [peer for at, peer in common.peers(id) if at != host.id]
     return items
 
 
-def _network(network: Network, host: Host) -> NetworkAssignment:
+def network_assignment(network: Network, host: Host) -> NetworkAssignment:
     gateway = network.gateways[HostId(host.id)]
     plan = layout(network.subnet, network.spec.ip_range)
     block = plan.block_of(number(gateway))

@@ -96,7 +96,10 @@ def _services(snapshot: Snapshot) -> Iterator[str]:
     for service in snapshot.table(Service).values():
         what = f"service {service.id}"
         stack = snapshot.get(Stack, service.stack)
-        if stack is None:
+        if not service.stack_name:
+            if service.stack != service.id:
+                yield f"{what} has no stack, but says it is {service.stack}"
+        elif stack is None:
             yield f"{what} is of stack {service.stack}, which does not exist"
         elif (stack.environment, stack.name) != (service.environment, service.stack_name):
             yield f"{what} says its stack is {service.stack_name}, but {stack.id} is {stack.name}"
@@ -302,8 +305,10 @@ def _ip(address: str) -> IPv4Address | None:
 
 _UNIT_IDENTITY = (
     "environment", "stack", "service", "stack_name", "service_name", "slot", "generation", "revision", "name", "reuses",
-    "created_at_s",
+    "standalone", "created_at_s",
 )  # fmt: skip
+_STANDALONE_MAY_CHANGE = ("name", "service_name", "revision")
+"""`docker rename`, and networks that a container is connected to later."""
 
 
 def problems_between(before: Snapshot, after: Snapshot) -> list[str]:
@@ -341,12 +346,14 @@ def _unit_backwards(what: str, was: Unit, now: Unit) -> Iterator[str]:
     if now.desired < was.desired:
         yield f"{what} was wished {was.desired.name.lower()} and now {now.desired.name.lower()}"
     for field in _UNIT_IDENTITY:
+        if was.standalone and field in _STANDALONE_MAY_CHANGE:
+            continue
         if getattr(was, field) != getattr(now, field):
             yield f"{what} changed its {field} from {getattr(was, field)!r} to {getattr(now, field)!r}"
     if was.host is not None and now.host != was.host:
         yield f"{what} moved from host {was.host} to {now.host}: a move is the next generation"
     for network, address in was.addresses.items():
-        if now.live and now.addresses.get(network) != address:
+        if now.live and not now.standalone and now.addresses.get(network) != address:
             yield f"{what} gave up its address {address} on network {network}"
 
 

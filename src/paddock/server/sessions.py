@@ -28,10 +28,13 @@ from paddock.wire.messages import (
     SILENT_AFTER_S,
     Confirm,
     Facts,
+    FetchImage,
+    FromAgent,
     FromServer,
     Goodbye,
     Heartbeat,
     Hello,
+    Images,
     Report,
     Welcome,
     decode_from_agent,
@@ -65,6 +68,8 @@ class Sessions:
         """Set when a session begins or ends."""
         self.on_gone: list[Callable[[HostId, str], None]] = []
         """Told the host and the reason when a session ended and no other has taken its place."""
+        self.on_images: Callable[[HostId, Images | FetchImage], None] = lambda host, message: None
+        """Told what agents say of images, in the order they say it."""
         self._empty = asyncio.Event()
         self.stopping = False
 
@@ -229,7 +234,7 @@ class Sessions:
             reason = f"a message could not be read: {error}"
             session.finish(reason, Goodbye(reason=reason))
 
-    async def _handle(self, session: Session, message: Hello | Heartbeat | Confirm | Report | Facts) -> None:
+    async def _handle(self, session: Session, message: FromAgent) -> None:
         match message:
             case Heartbeat():
                 pass
@@ -239,6 +244,8 @@ class Sessions:
                 await self.reports.take(session, message)
             case Facts():
                 await self._take_facts(session, message)
+            case Images() | FetchImage():
+                self.on_images(session.peer.host, message)
             case Hello():
                 session.finish("hello twice", Goodbye(reason="hello may be said once in a connection"))
 
