@@ -112,9 +112,9 @@ def pinged_without_certificate(cluster: Lab) -> bytes:
     context = ssl.create_default_context(cadata=(cluster.ground.root / "server" / "ca.crt").read_text())
     with socket.create_connection((cluster.ground.address, DOCKER_PORT), timeout=10) as plain:
         try:
-            tls = context.wrap_socket(plain, server_hostname=cluster.ground.address)
-            tls.sendall(b"GET /_ping HTTP/1.1\r\n\r\n")
-            return tls.recv(100)
+            with context.wrap_socket(plain, server_hostname=cluster.ground.address) as tls:
+                tls.sendall(b"GET /_ping HTTP/1.1\r\n\r\n")
+                return tls.recv(100)
         except OSError:
             return b""
 
