@@ -13,6 +13,7 @@ import time
 from pathlib import Path
 
 from ground import playground
+from paddock.playground.engine import LABEL as ENGINE
 from paddock.playground.playground import Playground
 
 GOAL_MIB = {"server": 120, "agent": 60}
@@ -40,7 +41,7 @@ def main() -> None:
         time.sleep(options.rest)
         made = Playground(ground.root, ground.root.name)
         first = next(iter(ground.hosts))
-        engine = made.pid(first, "dockerd")
+        engine = made.pid(first, ENGINE)
         pids = {"server": made.pid(None, "server")} | {
             f"agent {host}": made.pid(host, "agent") for host in ground.hosts
         }
