@@ -24,7 +24,6 @@ from collections.abc import Callable
 from pathlib import Path
 
 from ground import IMAGE, TIMEOUT_S, Ground, playground
-
 from paddock.wire.engine_http import EngineHttp, unix_dial
 
 STACK = "benchup"

@@ -58,6 +58,8 @@ COMMANDS: dict[str, Entry] = {
     "compose": Entry("paddock.cli.docker_compose", CLUSTER, "Run docker compose against the cluster."),
     "docker-env": Entry("paddock.cli.docker_env", CLUSTER, "Print what points Docker clients at the cluster."),
     "hosts": Entry("paddock.cli.hosts", CLUSTER, "List, add, label, drain and remove hosts."),
+    "networks": Entry("paddock.cli.networks", CLUSTER, "List networks."),
+    "volumes": Entry("paddock.cli.volumes", CLUSTER, "List and remove volumes."),
     "environments": Entry("paddock.cli.environments", CLUSTER, "List, create and remove environments."),
     "api-keys": Entry("paddock.cli.api_keys", CLUSTER, "List, create and remove API keys."),
     "context": Entry("paddock.cli.context", CLUSTER, "Say which server and environment commands talk to."),

@@ -267,7 +267,8 @@ def _service(work: _Applying, spec: ServiceSpec, references: References) -> None
 def orphans(snapshot: Snapshot, environment: str, spec: StackSpec) -> tuple[Service, ...]:
     """Services of the stack that `spec` does not know (any more)."""
     there = snapshot.services_of_stack(stack_id(environment, spec.name))
-    return tuple(service for service in there if service.name not in spec.services and not service.removing)
+    known = {*spec.services, *spec.inactive}
+    return tuple(service for service in there if service.name not in known and not service.removing)
 
 
 def _orphans(work: _Applying) -> None:

@@ -207,3 +207,5 @@ class StackSpec(Spec, frozen=True, kw_only=True):
     volumes: dict[str, VolumeSpec] = {}
     secrets: dict[str, FileSpec] = {}
     configs: dict[str, FileSpec] = {}
+    inactive: tuple[str, ...] = ()
+    """Services of the files that no active profile enables: not wished for, and not orphans where they run."""

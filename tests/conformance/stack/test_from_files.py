@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from conformance.stack.test_create_bodies import ENVIRONMENT, HERE, PROJECT, RECORDED, created, read_file, translated
@@ -53,7 +54,9 @@ def without_hash(spec: StackSpec) -> StackSpec:
 
 @pytest.mark.parametrize("case", RECORDED)
 def test_same_specification(case: str) -> None:
-    assert without_hash(from_project(project(case), read_file).spec) == translated(case)
+    ours = without_hash(from_project(project(case), read_file).spec)
+    # docker compose's model does not say what its profiles leave out.
+    assert msgspec.structs.replace(ours, inactive=()) == translated(case)
 
 
 OF_CONTAINERS = ("network-mode", "shared-namespaces", "volumes-from")

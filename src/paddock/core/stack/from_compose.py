@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from msgspec.structs import replace
+
 from paddock.core.compose import Origin, Project, service_hashes
 
 from .findings import Path, dotted
@@ -31,7 +33,9 @@ def from_project(project: Project, read_file: Callable[[str], bytes]) -> Transla
         origins=_Origins(project.origin),
         hashes=service_hashes(project),
     )
-    return stack_spec(_with_extensions(project), sources)
+    translated = stack_spec(_with_extensions(project), sources)
+    inactive = tuple(sorted(project.disabled))
+    return translated._replace(spec=replace(translated.spec, inactive=inactive))
 
 
 def _with_extensions(project: Project) -> Mapping[str, Any]:
