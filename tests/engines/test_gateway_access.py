@@ -101,6 +101,8 @@ def test_reaching_into_hosts_can_be_withheld(cluster: Lab, client: dict[str, str
         told = docker(client, "--context", "far", "run", "--rm", *options, "busybox", "true")
         assert told.returncode == 125
         assert "may not reach into hosts" in told.stderr
+    options = ["--opt", "type=none", "--opt", "o=bind", "--opt", "device=/"]
+    assert "may not reach into hosts" in docker(client, "--context", "far", "volume", "create", *options).stderr
 
 
 def test_nobody_comes_in_without_a_certificate(cluster: Lab) -> None:
@@ -112,9 +114,9 @@ def pinged_without_certificate(cluster: Lab) -> bytes:
     context = ssl.create_default_context(cadata=(cluster.ground.root / "server" / "ca.crt").read_text())
     with socket.create_connection((cluster.ground.address, DOCKER_PORT), timeout=10) as plain:
         try:
-            tls = context.wrap_socket(plain, server_hostname=cluster.ground.address)
-            tls.sendall(b"GET /_ping HTTP/1.1\r\n\r\n")
-            return tls.recv(100)
+            with context.wrap_socket(plain, server_hostname=cluster.ground.address) as tls:
+                tls.sendall(b"GET /_ping HTTP/1.1\r\n\r\n")
+                return tls.recv(100)
         except OSError:
             return b""
 

@@ -12,6 +12,8 @@ from paddock.gateway.source import Source
 
 MOST_JSON_BYTES = 16 * 2**20
 MOST_LINE_BYTES = 4096
+MOST_DISCARDED_BYTES = 2**20
+DISCARD_TIMEOUT_S = 2.0
 BODY_TIMEOUT_S = 60.0
 """How long a client may be silent inside a body that we read ourselves."""
 
@@ -120,6 +122,16 @@ class Body:
         while (piece := await self._next()) is not None:
             if piece[1]:
                 yield piece[1]
+
+    async def discard(self, most: int = MOST_DISCARDED_BYTES) -> None:
+        """What nobody wants to read, so that the client can hear the answer; not for ever."""
+        size = 0
+        try:
+            async with asyncio.timeout(DISCARD_TIMEOUT_S):
+                while size < most and (piece := await self._next()) is not None:
+                    size += len(piece[0])
+        except (TimeoutError, OSError, ApiProblem):
+            return
 
     async def whole(self, most: int = MOST_JSON_BYTES) -> bytes:
         parts: list[bytes] = []

@@ -51,6 +51,7 @@ class Gateway:
         except PaddockError as error:
             answer = self._refused(call, error)
         if answer is not None:
+            await call.body.discard()
             if not call.body.done:
                 client.closing = True
             await client.answer(answer, method=head.method)

@@ -112,15 +112,20 @@ class EngineClient:
         return {VolumeId(id): name for name, id in self._engine.volumes.items() if id}
 
     async def images(self, known: Mapping[str, HeldImage]) -> dict[str, HeldImage]:
+        """None to copy to others: that takes byte streams, which are not simulated. All images are in a registry."""
         del known
-        return await self._asked(self._images())
+        return await self._asked(self._no_images())
 
-    async def _images(self) -> dict[str, HeldImage]:
+    async def _no_images(self) -> dict[str, HeldImage]:
         await self._engine.pace(0.001, 0.01)
-        return {name: HeldImage(id=name, names=(name,), layers=(name,)) for name in self._engine.images}
+        return {}
 
     async def has_image(self, image: str) -> bool:
-        return image in await self._asked(self._images())
+        return await self._asked(self._has_image(image))
+
+    async def _has_image(self, image: str) -> bool:
+        await self._engine.pace(0.001, 0.01)
+        return image in self._engine.images
 
     async def follow_images(self) -> AsyncIterator[None]:
         """With the containers' events: a pull is always followed by some."""
