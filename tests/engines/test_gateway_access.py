@@ -101,6 +101,8 @@ def test_reaching_into_hosts_can_be_withheld(cluster: Lab, client: dict[str, str
         told = docker(client, "--context", "far", "run", "--rm", *options, "busybox", "true")
         assert told.returncode == 125
         assert "may not reach into hosts" in told.stderr
+    options = ["--opt", "type=none", "--opt", "o=bind", "--opt", "device=/"]
+    assert "may not reach into hosts" in docker(client, "--context", "far", "volume", "create", *options).stderr
 
 
 def test_nobody_comes_in_without_a_certificate(cluster: Lab) -> None:

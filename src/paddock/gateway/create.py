@@ -23,7 +23,7 @@ from paddock.gateway.client import Answer
 from paddock.gateway.image_finding import bring_image, require_image
 from paddock.gateway.names import checked_name, made_up_name
 from paddock.gateway.problems import ApiProblem
-from paddock.gateway.rights import check_powers
+from paddock.gateway.rights import check_powers, powers_asked
 from paddock.gateway.router import Router
 from paddock.gateway.shapes import check_shape
 from paddock.gateway.waiting import until
@@ -63,7 +63,7 @@ async def create(call: Call) -> Answer:
     if not body.get("Image") and not body:
         raise ApiProblem(400, "config cannot be empty in order to create a container")
     check_shape(body, shapes.Container)
-    check_powers(host_config(body), privileged=call.caller.privileged)
+    check_powers(powers_asked(host_config(body)), privileged=call.caller.privileged)
     await require_image(call, str(body.get("Image") or ""))
     wished = await _wish(call, body)
     unit_id = await _committed(call, service_spec(wished))

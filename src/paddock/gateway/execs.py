@@ -6,6 +6,7 @@ from paddock.gateway.call import Call
 from paddock.gateway.client import Answer
 from paddock.gateway.containers import found_container
 from paddock.gateway.forward import Asked, forward
+from paddock.gateway.rights import check_powers
 from paddock.gateway.router import Router
 from paddock.model.objects import HostId
 
@@ -18,9 +19,11 @@ def register(router: Router) -> None:
 
 
 async def create(call: Call) -> Answer:
+    body = await call.json_object()
+    check_powers(["Privileged"] if body.get("Privileged") else [], privileged=call.caller.privileged)
     found = await found_container(call)
     engine = call.cluster.engine(HostId(found.host.id))
-    made = await engine.call("POST", f"/containers/{found.engine_name}/exec", body=await call.json_object())
+    made = await engine.call("POST", f"/containers/{found.engine_name}/exec", body=body)
     told = made.json()
     call.gateway.finder.execs.put(str(told["Id"]), HostId(found.host.id))
     return Answer(made.status, told)

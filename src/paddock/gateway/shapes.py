@@ -27,11 +27,20 @@ class _Networking(msgspec.Struct):
     EndpointsConfig: dict[str, Endpoint | None] | None = None
 
 
+class _DriverConfig(msgspec.Struct):
+    Options: dict[str, str] | None = None
+
+
+class _VolumeOptions(msgspec.Struct):
+    DriverConfig: _DriverConfig | None = None
+
+
 class _Mount(msgspec.Struct):
     Type: str | None = None
     Source: str | None = None
     Target: str | None = None
     ReadOnly: bool | None = None
+    VolumeOptions: _VolumeOptions | None = None
 
 
 class _Host(msgspec.Struct):

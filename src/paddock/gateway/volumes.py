@@ -18,6 +18,7 @@ from paddock.gateway.filters import Filters, labels_match, parse_filters
 from paddock.gateway.hosts import answered
 from paddock.gateway.networks import time_text
 from paddock.gateway.problems import ApiProblem, no_such
+from paddock.gateway.rights import check_powers, volume_powers
 from paddock.gateway.router import Router
 from paddock.gateway.shapes import check_shape
 from paddock.model.changes import Change, Delete, Put
@@ -118,6 +119,7 @@ def _fits(view: Json, filters: Filters, used: list[str]) -> bool:
 async def create(call: Call) -> Answer:
     body = await call.json_object()
     check_shape(body, shapes.Volume)
+    check_powers(volume_powers(body.get("DriverOpts") or {}), privileged=call.caller.privileged)
     name = str(body.get("Name") or "") or call.cluster.world.chance.hex(64)
     if "/" in name or len(name) < 2:
         raise ApiProblem(

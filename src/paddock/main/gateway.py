@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from paddock.world.world import World
 
 SOCKET = "docker.sock"
+SOCKET_PATH_MAX = 107
+"""Linux refuses longer Unix socket paths."""
 T = TypeVar("T")
 
 
@@ -97,7 +99,11 @@ async def docker_api(config: ServerConfig, plane: ControlPlane, authority: Autho
         return Caller(environment=EnvironmentId(found.environment), name=found.name, privileged=found.privileged)
 
     async with contextlib.AsyncExitStack() as doors:
-        await doors.enter_async_context(unix_listener(listener, config.directory / SOCKET, owner))
+        path = config.directory / SOCKET
+        if len(bytes(path)) > SOCKET_PATH_MAX:
+            plane.world.log.warning("no docker socket: its path would be too long", path=str(path))
+        else:
+            await doors.enter_async_context(unix_listener(listener, path, owner))
         if config.docker_port:
             door = TlsDoor(listener, authority.agents_tls(), holder, plane.world)
             listening = bound_socket(config.listen, config.docker_port, "--docker-port")

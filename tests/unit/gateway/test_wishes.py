@@ -198,6 +198,8 @@ def test_names_that_are_not(name: str) -> None:
         ({"NetworkMode": "host"}, True),
         ({"Devices": [{"PathOnHost": "/dev/sda"}]}, True),
         ({"CapAdd": ["SYS_ADMIN"]}, True),
+        ({"Mounts": [{"Type": "volume", "VolumeOptions": {"DriverConfig": {"Options": {"device": "/etc"}}}}]}, True),
+        ({"Mounts": [{"Type": "volume", "VolumeOptions": {"DriverConfig": {"Options": {"device": ":/x"}}}}]}, False),
     ],
 )
 def test_powers_over_the_host(host: dict[str, Any], powerful: bool) -> None:
