@@ -211,9 +211,9 @@ class Cluster:
     async def all_running(self, count: int) -> None:
         """Every report is committed, and nothing is left to decide."""
         async with asyncio.timeout(DEADLINE_S):
-            while sum(unit.state == UnitState.RUNNING for unit in self.units()) < count:  # noqa: ASYNC110
+            while sum(unit.state == UnitState.RUNNING for unit in self.units()) < count:
                 await asyncio.sleep(0.2)
-            while not self.plane.convergence.settled:  # noqa: ASYNC110
+            while not self.plane.convergence.settled:
                 await asyncio.sleep(0.05)
 
     def units(self) -> list[Unit]:
@@ -240,7 +240,7 @@ async def cluster(hosts: int, folder: Path) -> AsyncIterator[Cluster]:
     tasks += [asyncio.create_task(work()) for agent in agents for work in (agent.serve, agent.run, agent.beat)]
     try:
         async with asyncio.timeout(DEADLINE_S):
-            while sum(host.state == "active" for host in store.snapshot().table(Host).values()) < hosts:  # noqa: ASYNC110
+            while sum(host.state == "active" for host in store.snapshot().table(Host).values()) < hosts:
                 await asyncio.sleep(0.05)
             await quiet(plane)
         yield Cluster(plane, environment.id, agents, delivered)
@@ -372,7 +372,7 @@ async def change(folder: Path, hosts: int) -> None:
 
 async def run(options: argparse.Namespace) -> None:
     scenes = options.scenes.split(",")
-    with tempfile.TemporaryDirectory(dir=options.directory) as folder, open(Path(folder, "log"), "w") as log:  # noqa: ASYNC230
+    with tempfile.TemporaryDirectory(dir=options.directory) as folder, open(Path(folder, "log"), "w") as log:
         log_as_servers_do(log)
         for name in scenes:
             os.mkdir(Path(folder, name))

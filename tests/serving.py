@@ -18,6 +18,7 @@ from paddock.server.main import Running, serve
 from paddock.server.plane import ControlPlane
 from paddock.server.sealing import Sealer
 from paddock.server.session import Peer
+from paddock.server.sessions import Sign
 from paddock.store.runner import Writer
 from paddock.store.sqlite import SqliteOptions, open_sqlite
 from paddock.wire.channel import ChannelClosed
@@ -71,7 +72,9 @@ async def admin(directory: Path) -> AsyncIterator[tuple[Running, Client]]:
 
 
 @asynccontextmanager
-async def running_plane(directory: Path, world: World | None = None) -> AsyncIterator[ControlPlane]:
+async def running_plane(
+    directory: Path, world: World | None = None, sign: Sign | None = None
+) -> AsyncIterator[ControlPlane]:
     """The real store and loops, no sockets. Every invariant of the model is checked on every commit.
 
     With a simulated `world` it runs in virtual time (`sim.loop.run`).
@@ -79,7 +82,7 @@ async def running_plane(directory: Path, world: World | None = None) -> AsyncIte
     writer: Writer = "thread" if world is None else "inline"
     world = world or machine_world()
     store = await open_sqlite(directory / "paddock.db", world, SqliteOptions(debug=True, writer=writer))
-    plane = ControlPlane(world, store, Sealer.open(directory / "sealing.key", world))
+    plane = ControlPlane(world, store, Sealer.open(directory / "sealing.key", world), sign)
     await plane.first_start()
     running = asyncio.create_task(plane.run())
     try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import functools
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -28,9 +29,14 @@ def tree(path: Path) -> ast.Module:
 
 def functions(paths: list[Path]) -> Iterator[tuple[str, Function]]:
     for path in paths:
-        for node in ast.walk(tree(path)):
-            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
-                yield f"{path.relative_to(ROOT)}:{node.lineno} {node.name}", node
+        for node in functions_of(path):
+            yield f"{path.relative_to(ROOT)}:{node.lineno} {node.name}", node
+
+
+@functools.cache
+def functions_of(path: Path) -> tuple[Function, ...]:
+    """Kept: several rules ask for the same ones, and reading all of them takes seconds."""
+    return tuple(n for n in ast.walk(tree(path)) if isinstance(n, ast.FunctionDef | ast.AsyncFunctionDef))
 
 
 def length(node: Function) -> int:

@@ -11,7 +11,7 @@ from paddock.model.errors import UserError
 from paddock.model.objects import ContainerStatus, HostFacts, UnitId, UnitState
 from paddock.model.reports import UnitReport
 from paddock.wire.join_token import JoinToken, decode_token, encode_token
-from paddock.wire.messages import Confirm, Facts, FromAgent, Heartbeat, Hello, Report, decode_from_agent, encode
+from paddock.wire.messages import Confirm, Facts, FromAgent, Heartbeat, Hello, Renew, Report, decode_from_agent, encode
 
 texts = st.text(max_size=20)
 whole = st.integers(0, 2**53)
@@ -34,6 +34,7 @@ messages = st.one_of(
     st.builds(Confirm, assignment=whole),
     st.builds(Report, session=whole, number=whole, units=st.lists(reports, max_size=3).map(tuple)),
     st.builds(Facts, session=whole, facts=facts),
+    st.builds(Renew, csr=texts),
 )  # fmt: skip
 anything = st.recursive(
     st.none() | st.booleans() | st.integers(-(2**63), 2**64 - 1) | st.floats(allow_nan=False) | texts,

@@ -11,6 +11,7 @@ from typing import Any
 
 import msgspec
 
+from paddock.agent.certificate import Renewable, keep_renewed
 from paddock.agent.files import FileKeeper
 from paddock.agent.images import Images
 from paddock.agent.keeper import Keeper, Parts
@@ -48,6 +49,8 @@ class Surroundings(msgspec.Struct, frozen=True, kw_only=True):
     dial: Callable[[], Awaitable[Channel]]
     carry: Callable[[OpenStream], Coroutine[Any, Any, None]]
     facts: Callable[[], Awaitable[HostFacts]]
+    certificate: Renewable | None = None
+    """None where connections need none."""
 
 
 class Agent:
@@ -100,6 +103,7 @@ class Agent:
                 self.keeper.run,
                 self._keep_connected,
                 self._follow_facts,
+                self._keep_certificate,
             ):
                 group.create_task(forever(), name=forever.__qualname__)
             await self._carry_streams(group)
@@ -131,6 +135,10 @@ class Agent:
             await self._look_at_machine()
             if before != self._facts and self._session is not None:
                 await self._session.tell_facts(self._facts)
+
+    async def _keep_certificate(self) -> None:
+        if self._around.certificate is not None:
+            await keep_renewed(self._around.certificate, lambda: self._session, self._world)
 
     async def _one_session(self) -> str:
         try:

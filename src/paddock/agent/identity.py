@@ -13,6 +13,8 @@ from paddock.agent.sealing import write_private
 from paddock.model.errors import Broken, Refused, UserError
 
 IDENTITY, KEY, CERTIFICATE, CA = "identity.json", "host.key", "host.crt", "ca.crt"
+RENEWED = "host.pem"
+"""Key and certificate since the first renewal, in place of the two files of the join."""
 DEFAULT_DATA = "/var/lib/paddock/agent"
 
 
@@ -32,6 +34,7 @@ def is_joined(data: Path) -> bool:
 
 def save_identity(data: Path, identity: Identity, certificate: str, ca: str) -> None:
     """The identity comes last: without it nothing was joined."""
+    (data / RENEWED).unlink(missing_ok=True)
     write_private(data / CERTIFICATE, certificate.encode())
     write_private(data / CA, ca.encode())
     write_private(data / IDENTITY, msgspec.json.encode(identity))
@@ -51,13 +54,19 @@ def load_identity(data: Path) -> Identity:
         )
 
 
+def certificate_file(data: Path) -> Path:
+    renewed = data / RENEWED
+    return renewed if renewed.exists() else data / CERTIFICATE
+
+
 def tls_of(data: Path) -> ssl.SSLContext:
     """Trusts the server's own CA and nobody else, and shows this host's certificate."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     try:
         context.load_verify_locations(data / CA)
-        context.load_cert_chain(data / CERTIFICATE, data / KEY)
+        certificate = certificate_file(data)
+        context.load_cert_chain(certificate, None if certificate.name == RENEWED else data / KEY)
     except (OSError, ssl.SSLError) as error:
         raise Broken(
             f"this host's certificate in {data} cannot be used: {error}", hint="join this host again with a new token"

@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 
 import msgspec
 
+from paddock.agent.certificate import key_and_request
 from paddock.agent.identity import KEY, Identity, is_joined, load_identity, save_identity
 from paddock.agent.sealing import write_private
 from paddock.model.errors import Conflict, Refused, Transient, UserError
@@ -41,7 +42,7 @@ def join(token: str, data: Path, name: str = "", labels: Mapping[str, str] | Non
     data.mkdir(parents=True, exist_ok=True, mode=0o700)
     os.chmod(data, 0o700)
     trust = _trusted(wanted)
-    key, request = _key_and_request()
+    key, request = key_and_request()
     write_private(data / KEY, key)
     asked = JoinRequest(secret=wanted.secret, csr=request, name=name or socket.gethostname(), labels=dict(labels or {}))
     status, body = _ask(wanted, trust, "POST", "/v1/join", msgspec.json.encode(asked))
@@ -122,17 +123,3 @@ def _refusal(token: JoinToken, status: int, body: bytes) -> Refused:
     refused = Refused(answer.message, hint=answer.hint)
     refused.code = answer.code
     return refused
-
-
-def _key_and_request() -> tuple[bytes, str]:
-    """An EC P-256 key and a certificate request, both PEM. The server chooses the name in the certificate."""
-    from cryptography import x509
-    from cryptography.hazmat.primitives import hashes, serialization
-    from cryptography.hazmat.primitives.asymmetric import ec
-    from cryptography.x509.oid import NameOID
-
-    key = ec.generate_private_key(ec.SECP256R1())
-    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "paddock host")])
-    request = x509.CertificateSigningRequestBuilder().subject_name(subject).sign(key, hashes.SHA256())
-    pem = key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
-    return pem, request.public_bytes(serialization.Encoding.PEM).decode()

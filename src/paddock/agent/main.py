@@ -10,6 +10,7 @@ import msgspec
 from setproctitle import setproctitle
 
 from paddock.agent.agent import Agent, Surroundings
+from paddock.agent.certificate import HostCertificate
 from paddock.agent.facts import facts_of
 from paddock.agent.files import DEFAULT_ROOT, Files
 from paddock.agent.identity import DEFAULT_DATA, Identity, load_identity, lock, tls_of
@@ -51,7 +52,9 @@ async def _serve(config: AgentConfig, identity: Identity, world: World) -> int:
     files.prepare()
     ledger = Ledger(data / "ledger.db", Sealing(data / "ledger.key", world))
     place = (identity.server, identity.agents_port)
-    dialler = Dialler(place, tls_of(data))
+    tls = tls_of(data)
+    certificate = HostCertificate(data, identity.host, tls)
+    dialler = Dialler(place, tls, lambda: certificate.ended(world.now_s()))
     engine_dial = unix_dial(config.engine_socket)
     engine = DockerEngine(EngineHttp(engine_dial, where=config.engine_socket), world)
     overlay, names = Overlay(), Names(world)
@@ -65,6 +68,7 @@ async def _serve(config: AgentConfig, identity: Identity, world: World) -> int:
         dial=dialler.session,
         carry=Streams(dialler.stream, engine_dial, world).carry,
         facts=lambda: facts_of(engine, place),
+        certificate=certificate,
     )
     world.log.info("agent starts", host=identity.name, id=identity.host, server=identity.server, data=config.data)
     try:

@@ -17,6 +17,7 @@ from paddock.wire.messages import (
     HEARTBEAT_S,
     OLDEST_PROTOCOL,
     PROTOCOL,
+    RENEWAL_PROTOCOL,
     SILENT_AFTER_S,
     Assign,
     Confirm,
@@ -29,6 +30,8 @@ from paddock.wire.messages import (
     Heartbeat,
     Hello,
     OpenStream,
+    Renew,
+    Renewed,
     Report,
     Reported,
     Welcome,
@@ -40,6 +43,7 @@ from paddock.world.world import World
 WELCOME_TIMEOUT_S = 15.0
 SEND_TIMEOUT_S = 10.0
 CLOSE_TIMEOUT_S = 2.0
+RENEW_TIMEOUT_S = 60.0
 
 
 class SentAway(Refused):
@@ -75,8 +79,10 @@ class Session:
         self._final = ""
         self._sending = asyncio.Lock()
         self._sent_at_s = 0.0
+        self._renewed: asyncio.Queue[str] = asyncio.Queue(1)
         self.number = 0
         self.protocol = OLDEST_PROTOCOL
+        self.can_renew = False
 
     async def run(self, host: str, instance: str, facts: HostFacts) -> str:
         try:
@@ -100,6 +106,21 @@ class Session:
             await self._say(message)
         return self.number > 0 and not self._over.is_set()
 
+    async def renew(self, request: str) -> str:
+        """A certificate for the request. Raises `ChannelClosed` when the session ends instead, or no answer comes."""
+        while not self._renewed.empty():
+            self._renewed.get_nowait()
+        await self._send(Renew(csr=request))
+        answered, ended = asyncio.ensure_future(self._renewed.get()), asyncio.ensure_future(self._over.wait())
+        try:
+            await asyncio.wait((answered, ended), timeout=RENEW_TIMEOUT_S, return_when=asyncio.FIRST_COMPLETED)
+            if not answered.done():
+                raise ChannelClosed(self._reason or "the server does not answer the request for a certificate")
+            return answered.result()
+        finally:
+            answered.cancel()
+            ended.cancel()
+
     async def _introduce(self, host: str, instance: str, facts: HostFacts) -> None:
         await self._send(
             Hello(
@@ -117,6 +138,7 @@ class Session:
             case Welcome():
                 self.number = message.session
                 self.protocol = message.protocol
+                self.can_renew = message.protocol >= RENEWAL_PROTOCOL
                 self._reports.begin_session()
                 self._told.welcomed(message)
             case Goodbye():
@@ -148,6 +170,9 @@ class Session:
                 self._told.open_stream(message)
             case FetchingImage() | FetchedImage():
                 self._told.image_news(message)
+            case Renewed(certificate=certificate):
+                if self._renewed.empty():
+                    self._renewed.put_nowait(certificate)
             case Goodbye():
                 self._goodbye(message)
             case Heartbeat() | Welcome():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ssl
+from collections.abc import Callable
 
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidMessage
@@ -19,12 +20,13 @@ _CLOSE_REASON_BYTES = 120
 
 
 class Dialler:
-    """`place` is the server's address and its port for agents."""
+    """`place` is the server's address and its port for agents; `ended` says what to do once `tls` cannot be used."""
 
-    def __init__(self, place: tuple[str, int], tls: ssl.SSLContext) -> None:
+    def __init__(self, place: tuple[str, int], tls: ssl.SSLContext, ended: Callable[[], str] = str) -> None:
         host, port = place
         self._origin = f"wss://[{host}]:{port}" if ":" in host else f"wss://{host}:{port}"
         self._tls = tls
+        self._ended = ended
 
     async def session(self) -> ControlConnection:
         """Raises `Transient`."""
@@ -58,7 +60,9 @@ class Dialler:
                 hint="is it the server this host joined, and is this host's clock right?",
             ) from error
         except (OSError, TimeoutError, InvalidHandshake, InvalidMessage, EOFError) as error:
-            raise Transient(f"{self._origin} cannot be reached: {error or type(error).__name__}") from error
+            raise Transient(
+                f"{self._origin} cannot be reached: {error or type(error).__name__}", hint=self._ended()
+            ) from error
 
 
 class ControlConnection:

@@ -26,6 +26,7 @@ from paddock.server.authority import Authority, write_private
 from paddock.server.config import ServerConfig
 from paddock.server.http.api import Api
 from paddock.server.http.app import application
+from paddock.server.http.heads import BoundedHeads
 from paddock.server.plane import ControlPlane
 from paddock.server.sealing import Sealer
 from paddock.store.sqlite import SqliteOptions, open_sqlite
@@ -139,7 +140,8 @@ async def serve(
     async with _opened(config, world) as store:
         authority = Authority.open(config.directory, world.now_s())
         authority.renew_server_certificate(certificate_names(config.names), world.now_s())
-        plane = ControlPlane(world, store, Sealer.open(config.directory / "sealing.key", world))
+        sealer = Sealer.open(config.directory / "sealing.key", world)
+        plane = ControlPlane(world, store, sealer, authority.sign_host)
         admin_key = await plane.first_start(config.pools)
         if admin_key is not None and config.admin_key_file:
             write_private(config.directory / ADMIN_KEY, admin_key.encode() + b"\n")
@@ -236,7 +238,7 @@ class ApiServer(uvicorn.Server):
         super().__init__(
             uvicorn.Config(
                 app,
-                http="h11",
+                http=BoundedHeads,
                 ws="websockets-sansio",
                 ws_ping_interval=None,
                 ws_max_size=2**20,

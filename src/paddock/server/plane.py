@@ -16,7 +16,7 @@ from paddock.server.image_copies import ImageCopies
 from paddock.server.images import Inventory
 from paddock.server.presence import Presence
 from paddock.server.sealing import Sealer
-from paddock.server.sessions import Sessions
+from paddock.server.sessions import Sessions, Sign
 from paddock.server.streams import Streams
 from paddock.store.store import Store
 from paddock.wire.api import NewApiKey
@@ -27,11 +27,11 @@ FIRST_KEY_NAME = "first admin key"
 
 
 class ControlPlane:
-    def __init__(self, world: World, store: Store, sealer: Sealer) -> None:
+    def __init__(self, world: World, store: Store, sealer: Sealer, sign: Sign | None = None) -> None:
         self.world = world
         self.store = store
         self.sealer = sealer
-        self.sessions = Sessions(world, store, sealer)
+        self.sessions = Sessions(world, store, sealer, sign)
         self.streams = Streams(world, self.sessions)
         self.images = Inventory(world, store, self.sessions, self.streams)
         self.copies = ImageCopies(world, self.sessions, self.streams, self.images)

@@ -12,7 +12,7 @@ import msgspec
 
 from paddock.model.assignment import AnyItem, FileAssignment
 from paddock.model.changes import Put
-from paddock.model.errors import NotFound, Transient
+from paddock.model.errors import NotFound, Transient, UserError
 from paddock.model.objects import Environment, File, Host, HostId, HostState
 from paddock.model.snapshot import Snapshot
 from paddock.server.committing import Decision, commit_decision
@@ -35,6 +35,8 @@ from paddock.wire.messages import (
     Heartbeat,
     Hello,
     Images,
+    Renew,
+    Renewed,
     Report,
     Welcome,
     decode_from_agent,
@@ -42,6 +44,8 @@ from paddock.wire.messages import (
 from paddock.world.world import World
 
 HELLO_TIMEOUT_S = 10.0
+Sign = Callable[[str, str, float], tuple[str, str]]
+"""Certificate request PEM, host id, now -> certificate PEM, its fingerprint. Raises `UserError`."""
 
 
 class Unwelcome(Exception):
@@ -55,8 +59,9 @@ class Unwelcome(Exception):
 class Sessions:
     """`serve` runs for each connection; `dispatch.run` and `reports.run` for as long as the server does."""
 
-    def __init__(self, world: World, store: Store, sealer: Sealer) -> None:
+    def __init__(self, world: World, store: Store, sealer: Sealer, sign: Sign | None = None) -> None:
         self._world = world
+        self._sign = sign
         self._store = store
         self._sealer = sealer
         self.reports = Reports(world, store)
@@ -246,6 +251,8 @@ class Sessions:
                 await self._take_facts(session, message)
             case Images() | FetchImage():
                 self.on_images(session.peer.host, message)
+            case Renew():
+                await self._renew(session, message)
             case Hello():
                 session.finish("hello twice", Goodbye(reason="hello may be said once in a connection"))
 
@@ -260,6 +267,29 @@ class Sessions:
             await commit_decision(self._store, decide)
         except Transient as trouble:
             session.finish(trouble.message, Goodbye(reason=trouble.message))
+
+    async def _renew(self, session: Session, message: Renew) -> None:
+        """The certificate it holds goes on being good until its end: the new one may never arrive."""
+        if self._sign is None:
+            self._world.probe("a certificate asked for where none is needed")
+            return
+        host_id = session.peer.host
+        try:
+            certificate, fingerprint = self._sign(message.csr, host_id, self._world.now_s())
+
+            def decide(snapshot: Snapshot) -> Decision[None]:
+                host = snapshot.get(Host, host_id)
+                if host is None or host.session != session.number:
+                    raise NotFound(f"this session of {host_id} was succeeded by another")
+                renewed = msgspec.structs.replace(host, certificate_fingerprint=fingerprint)
+                return (Put(object=renewed, reason="its certificate was renewed"),), None
+
+            await commit_decision(self._store, decide)
+        except (UserError, Transient) as trouble:
+            session.finish(trouble.message, Goodbye(reason=trouble.message))
+            return
+        self._world.log.info("certificate renewed", host=host_id, fingerprint=fingerprint[:16])
+        session.say(Renewed(certificate=certificate))
 
     # What they are told
 

@@ -17,6 +17,7 @@ from paddock.model.reports import UnitReport
 PROTOCOL = 2
 OLDEST_PROTOCOL = 2
 IMAGES_PROTOCOL = 2
+RENEWAL_PROTOCOL = 2
 HEARTBEAT_S = 2.0
 """An agent that has sent nothing else for this long sends a `Heartbeat`."""
 SILENT_AFTER_S = 6.0
@@ -88,6 +89,12 @@ class FetchImage(Message, frozen=True, kw_only=True):
     platform: str = ""
 
 
+class Renew(Message, frozen=True, kw_only=True):
+    """The agent's certificate ends before long: `csr` is a request, PEM, with a new key. From protocol 2 on."""
+
+    csr: str
+
+
 class Welcome(Message, frozen=True, kw_only=True):
     protocol: int
     session: int
@@ -109,6 +116,12 @@ class Assign(Message, frozen=True, kw_only=True):
     whole: bool = False
     items: tuple[AnyItem, ...] = ()
     dropped: tuple[str, ...] = ()
+
+
+class Renewed(Message, frozen=True, kw_only=True):
+    """The answer to `Renew`. This session goes on; connections made from now on show the new certificate."""
+
+    certificate: str
 
 
 class OpenStream(Message, frozen=True, kw_only=True):
@@ -141,8 +154,8 @@ class Goodbye(Message, frozen=True, kw_only=True):
     final: bool = False
 
 
-FromAgent = Hello | Heartbeat | Confirm | Report | Facts | Images | FetchImage
-FromServer = Welcome | Reported | Assign | OpenStream | FetchingImage | FetchedImage | Goodbye | Heartbeat
+FromAgent = Hello | Heartbeat | Confirm | Report | Facts | Images | FetchImage | Renew
+FromServer = Welcome | Reported | Assign | OpenStream | FetchingImage | FetchedImage | Goodbye | Heartbeat | Renewed
 
 encode = msgspec.json.Encoder().encode
 decode_from_agent = msgspec.json.Decoder(FromAgent).decode
