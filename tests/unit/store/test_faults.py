@@ -156,7 +156,9 @@ def test_what_was_loaded_after_the_process_died_in_a_commit_survives_a_power_fai
         home = SqliteHome(Path("/sim"), disk)
         told = Told()
 
-        async def dies(home: SqliteHome = home, told: Told = told, disk: SimulatedDisk = disk, at: int = number) -> None:
+        async def dies(
+            home: SqliteHome = home, told: Told = told, disk: SimulatedDisk = disk, at: int = number
+        ) -> None:
             store = await home.open(ROOM)
             await told.commit(store, "a")
             cut(disk, at)
