@@ -23,9 +23,13 @@ _LEAST_PREFIX = 8
 
 
 async def facts_of(engine: Engine, server: tuple[str, int]) -> HostFacts:
-    """`server` is where the agent connects to: the way there says which of this host's addresses counts."""
+    """`server` is where the agent connects to: the way there says which of this host's addresses counts.
+
+    The kernel is asked on a thread: while an engine makes network devices, its answer takes up to a second.
+    """
     seen = await engine.facts()
     address = await source_address(server)
+    mtu, found = await asyncio.to_thread(lambda: (mtu_of(address), _subnets_now()))
     return HostFacts(
         address=address,
         engine_version=seen.version,
@@ -36,8 +40,8 @@ async def facts_of(engine: Engine, server: tuple[str, int]) -> HostFacts:
         architecture=seen.architecture,
         cpus=seen.cpus,
         memory_bytes=seen.memory_bytes,
-        mtu=mtu_of(address),
-        subnets=_subnets_now(),
+        mtu=mtu,
+        subnets=found,
         agent_version=__version__,
         engine_labels=seen.labels,
     )

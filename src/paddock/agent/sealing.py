@@ -20,6 +20,10 @@ class Sealing:
         self._key_file = key_file
         self._key: bytes | None = None
 
+    def prepare(self) -> None:
+        """Makes the key when there is none, before a session that would wait for a busy disk."""
+        self._load()
+
     def seal(self, content: bytes) -> bytes:
         from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 

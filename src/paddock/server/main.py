@@ -222,10 +222,17 @@ def _bracketed(name: str) -> str:
 async def _keep_certificate(
     config: ServerConfig, authority: Authority, world: World, contexts: tuple[ssl.SSLContext, ...]
 ) -> None:
-    """Renews it before it ends and when this machine gets another address; new connections see the new one."""
+    """Renews it before it ends and when this machine gets another address; new connections see the new one.
+
+    On a thread: a stack's new network is a new address of this machine, and writing waits for the disk it is busy with.
+    """
+
+    def renew() -> bool:
+        return authority.renew_server_certificate(certificate_names(config.names), world.now_s())
+
     while True:
         await asyncio.sleep(CERTIFICATE_CHECK_S)
-        if authority.renew_server_certificate(certificate_names(config.names), world.now_s()):
+        if await asyncio.to_thread(renew):
             world.log.info("server certificate issued anew", names=certificate_names(config.names))
             for context in contexts:
                 context.load_cert_chain(authority.certificate_file, authority.key_file)
