@@ -205,13 +205,18 @@ def test_push_and_pull_with_a_registry(cli: Cli, registry: str) -> None:
     name = f"{registry}/deep/app:1"
     cli.built(name, "FROM busybox\nCOPY a /a\nCMD cat /a\n", a=os.urandom(5000).hex().encode())
     wanted = cli.done("run", "--rm", name)
-    assert "digest: sha256:" in cli.done("push", name)
+    pushed = re.search(r"digest: (sha256:[0-9a-f]{64})", cli.done("push", name))
+    assert pushed is not None
     cli.done("rmi", "-f", name)
     assert name not in cli.names()
     assert "Pull complete" in cli.done("pull", name)
     assert [cli.done("run", "--rm", name) for _ in range(3)] == [wanted] * 3
     cli.done("rmi", "-f", name)
     assert cli.done("run", "--rm", name) == wanted, "a run pulls what is missing"
+    exact = f"{registry}/deep/app@{pushed[1]}"
+    cli.done("rmi", "-f", name)
+    assert [cli.done("run", "--rm", exact) for _ in range(3)] == [wanted] * 3
+    cli.done("rmi", "-f", exact)
     nowhere = cli.run("pull", f"{registry}/deep/nothing:1")
     assert nowhere.returncode == 1
     assert b"not found" in nowhere.stderr

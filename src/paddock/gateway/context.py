@@ -34,6 +34,7 @@ class Context:
         self._picking: TarFilter | None = TarFilter(self._is_other)
         self._unpack: zlib._Decompress | None = None
         self._began = False
+        self._first = b""
         self._picked = b""
 
     @property
@@ -48,7 +49,10 @@ class Context:
         if self._picking is None or not data:
             return
         if not self._began:
-            self._began = True
+            data = self._first = self._first + data
+            if len(data) < len(_GZIP):
+                return
+            self._began, self._first = True, b""
             self._unpack = zlib.decompressobj(zlib.MAX_WBITS | 16) if data.startswith(_GZIP) else None
         try:
             while data:

@@ -14,6 +14,7 @@ from paddock.model.objects import Host, HostId
 from paddock.wire.engine_http import EngineError, EngineNotFound
 
 UNTAG_TIMEOUT_S = 30.0
+PULL_SILENCE_S = 300.0
 
 
 async def image_hosts(call: Call, name: str) -> list[ImageOf]:
@@ -57,12 +58,27 @@ async def bring_image(call: Call, host: Host, name: str) -> None:
     holders = await image_hosts(call, name)
     if any(held.host.id == host.id for held in holders):
         return
+    if "@" in name:
+        await _pulled(call, host, name)
+        return
     try:
         brought = await call.cluster.images.bring(name, host, lambda words: None)
     except PaddockError as error:
         raise ApiProblem(500, f"{name} could not be brought to host {host.name}: {error.message}") from error
     if not brought:
         raise no_such("image", tagged(name))
+
+
+async def _pulled(call: Call, host: Host, name: str) -> None:
+    """Names with a digest come from registries only. Raises `ApiProblem`."""
+    repository, _, digest = name.partition("@")
+    query = {"fromImage": tagged(repository).rpartition(":")[0], "tag": digest}
+    engine = call.cluster.engine(HostId(host.id))
+    async with engine.stream("POST", "/images/create", query=query, idle_timeout_s=PULL_SILENCE_S) as answer:
+        async for line in answer.json_lines():
+            if "error" in line:
+                raise ApiProblem(500, f"{name} could not be pulled on host {host.name}: {line['error']}")
+    await call.cluster.images.refresh(HostId(host.id))
 
 
 def host_for_images(call: Call) -> Host:

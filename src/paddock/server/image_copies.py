@@ -130,7 +130,7 @@ class ImageCopies:
         job = self._jobs.get(key)
         if job is not None:
             return job
-        holder = self._holder(target, name)
+        holder = None if by_digest(name) else self._holder(target, name)
         if holder is None or not holder.image.platform.startswith(platform):
             return None
         if len(self._jobs) >= MOST_WAITING:
@@ -275,6 +275,11 @@ def _told(line: bytes) -> dict[str, object]:
         return msgspec.json.decode(line, type=dict[str, object])
     except msgspec.DecodeError:
         return {"error": line.decode("utf-8", "replace")[:500]} if line.strip() else {}
+
+
+def by_digest(name: str) -> bool:
+    """`NAME@sha256:…`: engines know such names from registries only, and lose them in an archive."""
+    return "@" in name
 
 
 def _saved_by(name: str, image: HeldImage) -> str:

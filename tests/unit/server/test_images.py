@@ -59,7 +59,10 @@ def test_the_newest_image_of_a_name_is_meant(tmp_path: Path) -> None:
 
 def test_an_image_that_nobody_has_is_said_to_be_nowhere(tmp_path: Path) -> None:
     async def scene(plane: ControlPlane, one: PlayedAgent, other: PlayedAgent) -> None:
-        await one.say(Images(session=one.session, whole=True, images=(image(),)))
+        digest = f"app@{OLD}"
+        await one.say(Images(session=one.session, whole=True, images=(image(ID, "app:1", digest),)))
+        await other.say(FetchImage(request=6, image=digest))
+        assert await other.hears(FetchedImage) == FetchedImage(request=6), "an archive would lose that name"
         await one.say(FetchImage(request=7, image="app:1"))
         assert await one.hears(FetchedImage) == FetchedImage(request=7), "its own copy is no help"
         await other.say(FetchImage(request=8, image="app:1", platform="linux/arm64"))
