@@ -20,15 +20,18 @@ import argparse
 import asyncio
 import contextlib
 import cProfile
+import logging
 import os
 import tempfile
 import time
 from collections import deque
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import TextIO
 
 import apsw
 import msgspec
+import structlog
 
 from paddock.core.assignment import assignments
 from paddock.core.commands import scale
@@ -205,6 +208,14 @@ class Cluster:
         store = self.plane.store
         await store.commit(apply_stack(store.snapshot(), self.environment, stack, time.time()))
 
+    async def all_running(self, count: int) -> None:
+        """Every report is committed, and nothing is left to decide."""
+        async with asyncio.timeout(DEADLINE_S):
+            while sum(unit.state == UnitState.RUNNING for unit in self.units()) < count:
+                await asyncio.sleep(0.2)
+            while not self.plane.convergence.settled:
+                await asyncio.sleep(0.05)
+
     def units(self) -> list[Unit]:
         return list(self.plane.store.snapshot().table(Unit).values())
 
@@ -272,24 +283,23 @@ async def burst(folder: Path, hosts: int, units: int, stacks: int, profile: str)
         if profiler:
             profiler.enable()
         began_s, began_cpu_s = time.perf_counter(), time.process_time()
-        for spec in specs:
-            await there.wish(spec)
+        async with asyncio.TaskGroup() as wishes:
+            for spec in specs:
+                wishes.create_task(there.wish(spec))
         await there.delivered.until(each * stacks)
         took_s, cpu_s = time.perf_counter() - began_s, time.process_time() - began_cpu_s
-        await quiet(there.plane)
+        await there.all_running(each * stacks)
         settled_s = time.process_time() - began_cpu_s
         if profiler:
             profiler.disable()
             profiler.dump_stats(profile)
-        running = sum(unit.state == UnitState.RUNNING for unit in there.units())
-        assert running == each * stacks, f"{running} of {each * stacks} are running"
         rate = each * stacks / took_s
         floor = each * stacks / floor_s(there, folder)
         print(
             f"burst, {stacks} stacks x {each} on {hosts} hosts: {rate:,.0f} units/s durable and delivered "
-            f"({took_s:.1f} s, {each * stacks / cpu_s:,.0f} per CPU second; "
-            f"agents' share {there.delivered.agents_s:.1f} s; all reported and at rest "
-            f"after {settled_s:.1f} CPU s); {rate / floor:.2f}x the bare minimum",
+            f"({took_s:.1f} s at {cpu_s / took_s:.0%} of a core: {each * stacks / cpu_s:,.0f} per CPU second; agents' "
+            f"share {there.delivered.agents_s:.1f} s; all reported and at rest after {settled_s:.1f} CPU s); "
+            f"{rate / floor:.2f}x the bare minimum",
             flush=True,
         )
         return rate
@@ -319,17 +329,18 @@ def floor_s(there: Cluster, folder: Path) -> float:
 async def paced(folder: Path, hosts: int, units: int, stacks: int, rate: float) -> None:
     each = units // stacks
     async with cluster(hosts, folder) as there, asyncio.TaskGroup() as wishes:
-        began_s = time.perf_counter()
+        began_s, began_cpu_s = time.perf_counter(), time.process_time()
         for at in range(stacks):
             due_s = began_s + at * each / rate
             await asyncio.sleep(max(due_s - time.perf_counter(), 0))
             wishes.create_task(there.wish(stack_of(f"s{at}", each)))
         await there.delivered.until(each * stacks)
+        share = (time.process_time() - began_cpu_s) / (time.perf_counter() - began_s)
         delays = there.delivered.delays_s()
         print(
             f"paced, {rate:,.0f} units/s: delay p50 {delays[len(delays) // 2] * 1000:,.0f} ms, "
             f"p99 {delays[len(delays) * 99 // 100] * 1000:,.0f} ms, worst {delays[-1] * 1000:,.0f} ms "
-            f"(published: Swarm 2015, p99 400 ms)",
+            f"(published: Swarm 2015, p99 400 ms); this process used {share:.0%} of a core",
             flush=True,
         )
 
@@ -346,8 +357,11 @@ async def change(folder: Path, hosts: int) -> None:
         await there.delivered.until(hosts + 1)
         await quiet(there.plane)
         sent = sorted(agent.channel.received - was for agent, was in zip(there.agents, before, strict=True))
-        everything = assignments(store.durable(), [agent.host for agent in there.agents]).values()
-        whole = [len(encode(Assign(version=1, whole=True, items=tuple(items.values())))) for items in everything]
+        hosts_there = [agent.host for agent in there.agents]
+        whole = [
+            len(encode(Assign(version=1, whole=True, items=tuple(items.values()))))
+            for items in assignments(store.durable(), hosts_there).values()
+        ]
         print(
             f"change, one unit more on a network of {hosts} hosts: {sum(sent):,} bytes to all, "
             f"{sent[hosts // 2]:,} to each (median), {sent[-1]:,} to the one that runs it; "
@@ -358,9 +372,10 @@ async def change(folder: Path, hosts: int) -> None:
 
 async def run(options: argparse.Namespace) -> None:
     scenes = options.scenes.split(",")
-    with tempfile.TemporaryDirectory(dir=options.directory) as folder:
+    with tempfile.TemporaryDirectory(dir=options.directory) as folder, open(Path(folder, "log"), "w") as log:
+        log_as_servers_do(log)
         for name in scenes:
-            Path(folder, name).mkdir()
+            os.mkdir(Path(folder, name))
         if "burst" in scenes:
             sizes = (options.hosts, options.units, options.stacks)
             await burst(Path(folder, "burst"), *sizes, options.profile)
@@ -369,6 +384,19 @@ async def run(options: argparse.Namespace) -> None:
         if "change" in scenes:
             await change(Path(folder, "change"), 100)
     print(f"load average {os.getloadavg()[0]:.1f}")
+
+
+def log_as_servers_do(file: TextIO) -> None:
+    structlog.configure(
+        processors=[
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            structlog.processors.LogfmtRenderer(key_order=["timestamp", "level", "event"], bool_as_flag=False),
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
+        logger_factory=structlog.WriteLoggerFactory(file=file),
+        cache_logger_on_first_use=True,
+    )
 
 
 def main() -> None:

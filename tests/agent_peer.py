@@ -24,6 +24,7 @@ from paddock.wire.messages import (
     Goodbye,
     Heartbeat,
     Hello,
+    OpenStream,
     Report,
     Reported,
     Welcome,
@@ -206,7 +207,7 @@ class QuietNames:
         return {}
 
 
-async def no_streams(stream: str) -> None:
+async def no_streams(stream: OpenStream) -> None:
     raise AssertionError(f"no stream was to be opened, but {stream} was")
 
 

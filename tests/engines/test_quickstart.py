@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 
 from paddock.playground import machine, plan
+from waiting import until
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 FIRST_WITHIN_S, AGAIN_WITHIN_S = 180.0, 30.0
@@ -89,6 +90,6 @@ def test_quickstart_twice_and_down() -> None:
         down = quickstart(root, "--down")
     assert down.returncode == 0, down.stderr[-3000:]
     assert not root.exists()
-    assert processes(root) == set()
+    until(lambda: processes(root) == set(), "its processes are gone, and init has reaped them", 20)
     assert made(root) == set()
     Path(f"{root}.json").unlink(missing_ok=True)

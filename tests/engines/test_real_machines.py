@@ -67,7 +67,7 @@ def program(work: Path, wheel: Path) -> Path:
 
 
 def run(argv: list[str]) -> str:
-    """Without a PYTHONPATH that other tests set, in which the source would come before the wheel."""
+    # Other tests may have said where this checkout is; a machine with the wheel knows nothing of it.
     environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
     done = subprocess.run(argv, capture_output=True, text=True, timeout=300, check=False, env=environment)
     assert done.returncode == 0, f"{shlex.join(argv)}\n{done.stdout}{done.stderr}"

@@ -89,8 +89,8 @@ class Scenery:
                 match message:
                     case Welcome(session=number):
                         session = number
-                    case OpenStream(stream=stream):
-                        carried.add(asyncio.create_task(streams.carry(stream)))
+                    case OpenStream():
+                        carried.add(asyncio.create_task(streams.carry(message)))
                     case Assign(items=items):
                         for item in items:
                             if isinstance(item, UnitAssignment):

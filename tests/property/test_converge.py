@@ -43,6 +43,7 @@ from paddock.model.specs import (
     Resources,
     RestartPolicy,
     ServiceSpec,
+    Sharing,
     StackSpec,
     UpdatePolicy,
     VolumeMount,
@@ -300,6 +301,40 @@ def test_the_order_of_tables_means_nothing(stack: StackSpec, storm: list[tuple[s
     random.shuffle(things)
     shuffled = Snapshot.of(things, version=cluster.snapshot.version)
     assert converge(shuffled, cluster.now_s, Scope.everything()) == plan
+
+
+@st.composite
+def linked_stacks(draw: st.DrawFn) -> StackSpec:
+    """Four in a row, each depending on or sharing with the one before it, or with nobody."""
+    spec = draw(stacks())
+    linked = dict(spec.services)
+    before = "web"
+    for name in ("api", "edge"):
+        service = draw(services(name))
+        match draw(st.sampled_from(["nobody", "started", "healthy", "network"])):
+            case "started":
+                service = msgspec.structs.replace(service, depends_on=(Dependency(service=before),))
+            case "healthy":
+                needs = Dependency(service=before, condition="service_healthy")
+                service = msgspec.structs.replace(service, depends_on=(needs,))
+            case "network":
+                shares = (Sharing(what="network", service=before),)
+                inside = msgspec.structs.replace(service.container, sharing=shares, networks=(), ports=())
+                service = msgspec.structs.replace(service, mode="replicated", container=inside)
+        linked[name] = service
+        before = name
+    return msgspec.structs.replace(spec, services=linked)
+
+
+@QUICK
+@given(linked_stacks(), st.lists(events, max_size=10))
+def test_a_scope_made_from_changes_of_linked_services_misses_nothing(
+    stack: StackSpec, storm: list[tuple[str, Any]]
+) -> None:
+    cluster = Narrow(Cluster.of(4).snapshot)
+    cluster.up(stack)
+    for event in storm:
+        happen(cluster, event)
 
 
 @QUICK

@@ -13,6 +13,7 @@ import msgspec
 
 from paddock.agent.certificate import Renewable, keep_renewed
 from paddock.agent.files import FileKeeper
+from paddock.agent.images import Images
 from paddock.agent.keeper import Keeper, Parts
 from paddock.agent.ledger import Ledger
 from paddock.agent.networks import NamesDriver, Networks, OverlayDriver
@@ -24,7 +25,7 @@ from paddock.drivers.engine import Engine
 from paddock.model.errors import Refused, Transient
 from paddock.model.objects import HostFacts
 from paddock.wire.channel import Channel, ChannelClosed
-from paddock.wire.messages import Welcome
+from paddock.wire.messages import OpenStream, Welcome
 from paddock.world.backoff import Backoff
 from paddock.world.world import World
 
@@ -46,7 +47,7 @@ class Surroundings(msgspec.Struct, frozen=True, kw_only=True):
     files: FileKeeper
     ledger: Ledger
     dial: Callable[[], Awaitable[Channel]]
-    carry: Callable[[str], Coroutine[Any, Any, None]]
+    carry: Callable[[OpenStream], Coroutine[Any, Any, None]]
     facts: Callable[[], Awaitable[HostFacts]]
     certificate: Renewable | None = None
     """None where connections need none."""
@@ -64,11 +65,12 @@ class Agent:
         """Until the first try has failed: a container that ended while the agent was away is not judged before."""
         self._session: Session | None = None
         self._facts = HostFacts()
-        self._streams: asyncio.Queue[str] = asyncio.Queue(MOST_STREAMS)
+        self._streams: asyncio.Queue[OpenStream] = asyncio.Queue(MOST_STREAMS)
         self.reports = Reports()
         self.observer = Observer(around.engine, self._world)
         self.networks = Networks(around.ledger, around.engine, (around.overlay, around.names), self._world)
         self.volumes = Volumes(around.ledger, around.engine, self.reports, self._world)
+        self.images = Images(around.engine, self._world)
         self.keeper = Keeper(
             Parts(
                 ledger=around.ledger,
@@ -77,6 +79,7 @@ class Agent:
                 networks=self.networks,
                 volumes=self.volumes,
                 files=around.files,
+                images=self.images,
                 reports=self.reports,
                 world=self._world,
                 connected=lambda: self._connected,
@@ -95,6 +98,8 @@ class Agent:
                 self.networks.run,
                 self.networks.follow_kernel,
                 self.volumes.run,
+                self.images.follow,
+                self.images.run,
                 self.keeper.run,
                 self._keep_connected,
                 self._follow_facts,
@@ -111,6 +116,7 @@ class Agent:
             started_s = self._world.clock.monotonic_s()
             reason = await self._one_session()
             self._session = None
+            self.images.end_session()
             self._set_connected(connected=False)
             if self._world.clock.monotonic_s() - started_s > STEADY_SESSION_S:
                 backoff.reset()
@@ -139,7 +145,12 @@ class Agent:
             channel = await self._around.dial()
         except (Transient, ChannelClosed) as error:
             return str(error)
-        told = Told(assigned=self.keeper.assigned, open_stream=self._open_stream, welcomed=self._welcomed)
+        told = Told(
+            assigned=self.keeper.assigned,
+            open_stream=self._open_stream,
+            welcomed=self._welcomed,
+            image_news=self.images.heard,
+        )
         self._session = Session(channel, self._around.ledger, self.reports, told, self._world)
         return await self._session.run(self._host, self._instance, self._facts)
 
@@ -150,6 +161,8 @@ class Agent:
         except Transient as trouble:
             self._world.log.error("the session number cannot be kept", error=str(trouble))
         self._set_connected(connected=True)
+        if self._session is not None:
+            self.images.begin_session(self._session)
 
     def _set_connected(self, *, connected: bool) -> None:
         if connected != self._connected:
@@ -180,11 +193,11 @@ class Agent:
             self.networks.local_address = facts.address
             self.networks.changed()
 
-    def _open_stream(self, stream: str) -> None:
+    def _open_stream(self, stream: OpenStream) -> None:
         try:
             self._streams.put_nowait(stream)
         except asyncio.QueueFull:
-            self._world.log.error("too many streams are asked for at once", stream=stream)
+            self._world.log.error("too many streams are asked for at once", stream=stream.stream)
 
     async def _carry_streams(self, group: asyncio.TaskGroup) -> None:
         """At most so many at a time; those beyond wait for a place, and the server for them no longer than it likes."""
@@ -192,5 +205,5 @@ class Agent:
         while True:
             stream = await self._streams.get()
             await places.acquire()
-            task = group.create_task(self._around.carry(stream), name=f"stream {stream}")
+            task = group.create_task(self._around.carry(stream), name=f"stream {stream.stream}")
             task.add_done_callback(lambda _: places.release())

@@ -12,6 +12,7 @@ import msgspec
 from msgspec.structs import replace
 
 from paddock.agent.files import FileKeeper
+from paddock.agent.images import Images
 from paddock.agent.ledger import Ledger
 from paddock.agent.networks import Networks
 from paddock.agent.observer import Observer
@@ -28,6 +29,7 @@ from paddock.model.reports import UnitReport
 from paddock.model.steps import (
     ConnectNetwork,
     CreateContainer,
+    PrepareContainer,
     PullImage,
     RefuseUnit,
     RemoveContainer,
@@ -57,6 +59,7 @@ class Parts(msgspec.Struct, frozen=True, kw_only=True):
     networks: Networks
     volumes: Volumes
     files: FileKeeper
+    images: Images
     reports: Reports
     world: World
     connected: Callable[[], bool]
@@ -268,6 +271,8 @@ class Keeper:
                 container = await self._parts.engine.apply(await self._prepared(step))
                 notes.foreign.clear()
                 await self._parts.observer.refresh(container)
+            case PrepareContainer():
+                await self._prepare(step)
             case PullImage():
                 await self._pull(assignment, step, notes)
             case StartContainer():
@@ -277,6 +282,12 @@ class Keeper:
                 await self._parts.observer.refresh(step.container)
             case RefuseUnit():
                 raise StepRefused(step.reason)
+
+    async def _prepare(self, step: PrepareContainer) -> None:
+        networks = await self._parts.networks.ensure(step.container)
+        await self._parts.volumes.ensure(step.container)
+        await self._parts.networks.settle(step.container)
+        self._record(step.unit, replace(self._ledger.progress_of(step.unit), prepared=tuple(networks)))
 
     async def _prepared(self, step: CreateContainer) -> CreateContainer:
         networks = await self._parts.networks.ensure(step.container)
@@ -306,7 +317,8 @@ class Keeper:
 
         try:
             async with asyncio.timeout(None) as notes.interrupt:
-                await self._parts.engine.apply(step, say)
+                if step.always or not await self._parts.images.bring(step, say):
+                    await self._parts.engine.apply(step, say)
         except TimeoutError:
             return
         except Transient as error:

@@ -52,6 +52,7 @@ class Ledger:
 
     def __init__(self, path: Path, sealing: Sealing, disk: Disk | None = None) -> None:
         self._path = path
+        self._log = path.with_name(f"{path.name}-wal")
         self._sealing = sealing
         self.items: Assignment = {}
         self.assigned: dict[UnitId, UnitAssignment] = {}
@@ -69,7 +70,7 @@ class Ledger:
                 hint="move the file away and start the agent again: the server tells it its assignment anew, and it "
                 "finds its containers by their labels",
             ) from error
-        except (apsw.CantOpenError, apsw.ReadOnlyError, apsw.IOError, apsw.FullError) as error:
+        except (apsw.CantOpenError, apsw.ReadOnlyError, apsw.IOError, apsw.FullError, OSError) as error:
             raise self._unwritable(error) from error
 
     # Reading
@@ -108,12 +109,11 @@ class Ledger:
 
         The loop goes on meanwhile: a disk that is busy for ten seconds must not keep us from saying that we live.
         """
-        log = self._path.with_name(f"{self._path.name}-wal")
         try:
             if self._disk.blocks:
-                await asyncio.to_thread(self._disk.sync, log)
+                await asyncio.to_thread(self._disk.sync, self._log)
             else:
-                self._disk.sync(log)
+                self._disk.sync(self._log)
         except (OSError, apsw.IOError) as error:
             raise self._unwritable(error) from error
 
@@ -164,6 +164,8 @@ class Ledger:
                 hint="install that version again, or move the file away",
             )
         self._database.execute("REPLACE INTO meta VALUES ('format', ?)", (str(FORMAT),))
+        # An agent killed between applying and syncing left what only looks kept, and what is here is acted upon.
+        disk.sync(self._log)
         self.version = int(meta.get("version", 0))
         self.last_session = int(meta.get("last_session", 0))
         for key, body in self._database.execute("SELECT key, body FROM items"):

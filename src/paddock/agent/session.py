@@ -22,6 +22,8 @@ from paddock.wire.messages import (
     Assign,
     Confirm,
     Facts,
+    FetchedImage,
+    FetchingImage,
     FromAgent,
     FromServer,
     Goodbye,
@@ -50,12 +52,17 @@ class SentAway(Refused):
     code = "sent_away"
 
 
+def unheard(message: FetchingImage | FetchedImage) -> None:
+    """For who asks for no images."""
+
+
 class Told(msgspec.Struct, frozen=True, kw_only=True):
     """Whom a session calls. `assigned` gets the changed keys, after the ledger holds them; `welcomed` the welcome."""
 
     assigned: Callable[[tuple[str, ...]], None]
-    open_stream: Callable[[str], None]
+    open_stream: Callable[[OpenStream], None]
     welcomed: Callable[[Welcome], None]
+    image_news: Callable[[FetchingImage | FetchedImage], None] = unheard
 
 
 class Session:
@@ -74,6 +81,7 @@ class Session:
         self._sent_at_s = 0.0
         self._renewed: asyncio.Queue[str] = asyncio.Queue(1)
         self.number = 0
+        self.protocol = OLDEST_PROTOCOL
         self.can_renew = False
 
     async def run(self, host: str, instance: str, facts: HostFacts) -> str:
@@ -90,8 +98,13 @@ class Session:
         return self._reason
 
     async def tell_facts(self, facts: HostFacts) -> None:
+        await self.tell(Facts(session=self.number, facts=facts))
+
+    async def tell(self, message: FromAgent) -> bool:
+        """Whether it was said; a session that is not yet, or over, says nothing."""
         if self.number and not self._over.is_set():
-            await self._say(Facts(session=self.number, facts=facts))
+            await self._say(message)
+        return self.number > 0 and not self._over.is_set()
 
     async def renew(self, request: str) -> str:
         """A certificate for the request. Raises `ChannelClosed` when the session ends instead, or no answer comes."""
@@ -124,6 +137,7 @@ class Session:
         match message:
             case Welcome():
                 self.number = message.session
+                self.protocol = message.protocol
                 self.can_renew = message.protocol >= RENEWAL_PROTOCOL
                 self._reports.begin_session()
                 self._told.welcomed(message)
@@ -152,8 +166,10 @@ class Session:
                 await self._assign(message)
             case Reported(number=number):
                 self._reports.confirmed(number)
-            case OpenStream(stream=stream):
-                self._told.open_stream(stream)
+            case OpenStream():
+                self._told.open_stream(message)
+            case FetchingImage() | FetchedImage():
+                self._told.image_news(message)
             case Renewed(certificate=certificate):
                 if self._renewed.empty():
                     self._renewed.put_nowait(certificate)

@@ -1,19 +1,29 @@
-"""A byte stream of the server's to this host's engine: a connection of its own, joined to the engine's socket."""
+"""A byte stream of the server's to this host's engine: a connection of its own, joined to the engine's socket.
+
+An image that another host needs goes out on one as well; what that host has of it is left out here, at its origin.
+"""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Protocol
 
+from paddock.core.images.saved import SavedFilter
+from paddock.core.images.tar import BadArchive
+from paddock.model.images import SaveImage
 from paddock.wire.channel import ChannelClosed
-from paddock.wire.engine_http import ByteStream, Dial
+from paddock.wire.engine_http import ByteStream, Dial, EngineError, EngineHttp, EngineUnreachable
+from paddock.wire.messages import OpenStream
 from paddock.world.world import World
 
 EOF = "eof"
 READ_BYTES = 65536
 DIAL_TIMEOUT_S = 10.0
 CLOSE_TIMEOUT_S = 5.0
+GATHERED_BYTES = 256 * 1024
+SAVE_SILENCE_S = 600.0
+"""An engine writes the whole image to its disk before it sends the first byte."""
 
 
 class StreamChannel(Protocol):
@@ -34,23 +44,67 @@ class Streams:
         self._engine = engine
         self._world = world
 
-    async def carry(self, stream: str) -> None:
+    async def carry(self, stream: OpenStream) -> None:
         """Until both ways have ended. Never raises for what goes wrong on the way: the server sees it end."""
         try:
             async with asyncio.timeout(DIAL_TIMEOUT_S):
-                channel = await self._dial(stream)
+                channel = await self._dial(stream.stream)
         except (ChannelClosed, OSError, TimeoutError) as error:
-            self._world.log.warning("a stream could not be dialled", stream=stream, error=str(error))
+            self._world.log.warning("a stream could not be dialled", stream=stream.stream, error=str(error))
             return
         reason = ""
         try:
-            async with asyncio.timeout(DIAL_TIMEOUT_S):
-                engine = await self._engine()
-            await join(channel, engine)
+            if stream.save is not None:
+                reason = await self._save(channel, stream.save)
+            else:
+                await self._join(channel)
         except (OSError, TimeoutError) as error:
             reason = f"the engine's socket: {error or 'no answer in time'}"
         finally:
             await _close(channel, reason)
+
+    async def _join(self, channel: StreamChannel) -> None:
+        async with asyncio.timeout(DIAL_TIMEOUT_S):
+            engine = await self._engine()
+        await join(channel, engine)
+
+    async def _save(self, channel: StreamChannel, save: SaveImage) -> str:
+        """-> why it could not be sent whole. Then no `EOF` is said, and the server takes none of it for the image."""
+        http = EngineHttp(self._engine)
+        archive = SavedFilter(save)
+        query = {"names": save.image}
+        try:
+            async with http.stream("GET", "/images/get", query=query, idle_timeout_s=SAVE_SILENCE_S) as answer:
+                async for data in _gathered(answer.chunks(), archive):
+                    await channel.send(data)
+            if not archive.done:
+                return f"the engine did not give the whole of {save.image}"
+            await channel.send(EOF)
+            async with asyncio.timeout(CLOSE_TIMEOUT_S):
+                while await channel.receive() != EOF:
+                    pass
+        except (EngineError, EngineUnreachable, BadArchive) as error:
+            self._world.log.warning("an image could not be given", image=save.image, error=str(error))
+            return str(error)
+        except (ChannelClosed, TimeoutError):
+            return ""
+        finally:
+            await http.close()
+        return ""
+
+
+async def _gathered(chunks: AsyncIterator[bytes], archive: SavedFilter) -> AsyncIterator[bytes]:
+    """Engines write in small chunks, and every message costs."""
+    parts: list[bytes] = []
+    size = 0
+    async for data in chunks:
+        parts.append(archive.feed(data))
+        size += len(parts[-1])
+        if size >= GATHERED_BYTES:
+            yield b"".join(parts)
+            parts, size = [], 0
+    if size:
+        yield b"".join(parts)
 
 
 async def join(channel: StreamChannel, engine: ByteStream) -> None:

@@ -10,6 +10,7 @@ import msgspec
 from paddock.cli import output
 from paddock.cli.command import REQUIRED, App, Argument, Invocation, Option, examples
 from paddock.cli.connection import run
+from paddock.cli.docker_access import docker_access, save_docker_context
 from paddock.cli.output import say
 from paddock.client import Client
 from paddock.client.config import Context, Contexts, config_file, context_of, endpoint_of, load, save
@@ -114,6 +115,7 @@ def create(
     key_file: Path = Option(REQUIRED, "--key-file", help="A file that holds an API key; it stays where it is."),
     environment: str = Option("default", "--environment", help="Which environment."),
     keep: bool = Option(False, "--keep-current", help="Do not switch to it."),
+    unprivileged: bool = Option(False, "--unprivileged", help="Docker clients may not reach into hosts with it."),
 ) -> None:
     """Make or replace a context, check that its server answers, and use it."""
     try:
@@ -126,6 +128,10 @@ def create(
     contexts = load(file)
     current = contexts.current if keep and contexts.contexts else name
     save(file, Contexts(current=current, contexts={**contexts.contexts, name: made}))
+    access = docker_access(name, made, os.environ, privileged=not unprivileged, anew=True)
+    if access is not None:
+        save_docker_context(name, access, os.environ)
+        say(f"docker --context {name} talks to it too")
     say(f"{name} is {server}" + ("" if current != name else ", and commands now talk to it"))
 
 

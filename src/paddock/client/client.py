@@ -20,6 +20,8 @@ from paddock.wire.api import (
     ContainerView,
     CreatedApiKey,
     CreatedJoinToken,
+    DockerCertificate,
+    DockerCertificateRequest,
     DrainAnswer,
     EnvironmentView,
     EventView,
@@ -129,6 +131,11 @@ class Client:
 
     async def create_join_token(self, ttl_s: float = 3600.0) -> CreatedJoinToken:
         return await self._send(CreatedJoinToken, "POST", self._path("join-tokens"), JoinTokenRequest(ttl_s=ttl_s))
+
+    async def docker_certificate(self, csr: str, *, privileged: bool = True) -> DockerCertificate:
+        """For Docker clients of this environment; `csr` in PEM form."""
+        asked = DockerCertificateRequest(csr=csr, privileged=privileged)
+        return await self._send(DockerCertificate, "POST", self._path("docker-certificates"), asked)
 
     async def hosts(self) -> list[HostView]:
         return await self._get(list[HostView], self._path("hosts"))

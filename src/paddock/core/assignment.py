@@ -7,6 +7,7 @@ What is the same for all hosts of a network is worked out once per call.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import NamedTuple
 
 from paddock.core.attachments import attachments, files_of, stays_on_host, volumes_of
 from paddock.core.bodies import unit_assignment
@@ -19,6 +20,7 @@ from paddock.model.assignment import (
     FileAssignment,
     NetworkAssignment,
     PeerAssignment,
+    UnitAssignment,
     VolumeAssignment,
     key_of,
 )
@@ -43,6 +45,8 @@ from paddock.model.snapshot import Snapshot
 VXLAN_OVERHEAD = 50
 """Outer Ethernet, IPv4, UDP and VXLAN headers (RFC 7348)."""
 SMALLEST_MTU = 576
+MOST_REMEMBERED = 200_000
+"""Units; one more, and all are worked out anew when next asked for."""
 
 
 def assignment(snapshot: Snapshot, host_id: HostId) -> Assignment:
@@ -50,10 +54,47 @@ def assignment(snapshot: Snapshot, host_id: HostId) -> Assignment:
     return assignments(snapshot, [host_id])[host_id]
 
 
-def assignments(snapshot: Snapshot, hosts: Iterable[HostId]) -> dict[HostId, Assignment]:
-    """As `assignment` for each, sharing what they have in common."""
-    common = _Common(snapshot)
+def assignments(
+    snapshot: Snapshot, hosts: Iterable[HostId], memory: UnitItems | None = None
+) -> dict[HostId, Assignment]:
+    """As `assignment` for each, sharing what they have in common, and with `memory` what earlier calls worked out."""
+    common = _Common(snapshot, memory if memory is not None else UnitItems())
     return {host: _assignment(common, host) for host in hosts}
+
+
+class UnitPart(NamedTuple):
+    """What one unit brings to its host's assignment."""
+
+    item: UnitAssignment
+    volumes: tuple[VolumeId, ...]
+    files: tuple[FileId, ...]
+
+
+class UnitItems:
+    """What was worked out for units before: most of a host's units are as they were when one of them changes."""
+
+    def __init__(self) -> None:
+        self._parts: dict[str, tuple[object, UnitPart]] = {}
+
+    def part(self, snapshot: Snapshot, unit: Unit, revision: Revision) -> UnitPart:
+        environment = snapshot.get(Environment, unit.environment)
+        basis = (
+            unit.desired, unit.reuses, unit.revision, unit.name, unit.addresses,
+            environment.name if environment is not None else "",
+        )  # fmt: skip
+        known = self._parts.get(unit.id)
+        if known is not None and known[0] == basis:
+            return known[1]
+        part = UnitPart(
+            unit_assignment(snapshot, unit, revision), tuple(volumes_of(revision)), tuple(files_of(revision))
+        )
+        container = revision.spec.container
+        if not (container.sharing or part.volumes or revision.spec.sidekicks):
+            # The others say something of other objects, too.
+            if len(self._parts) >= MOST_REMEMBERED:
+                self._parts.clear()
+            self._parts[unit.id] = (basis, part)
+        return part
 
 
 def held(unit: Unit) -> bool:
@@ -64,8 +105,9 @@ def held(unit: Unit) -> bool:
 class _Common:
     """Per network: its names, and its endpoints with their hosts. Worked out when first asked for."""
 
-    def __init__(self, snapshot: Snapshot) -> None:
+    def __init__(self, snapshot: Snapshot, unit_items: UnitItems) -> None:
         self.snapshot = snapshot
+        self.unit_items = unit_items
         self._names: dict[NetworkId, list[AnyItem]] = {}
         self._peers: dict[NetworkId, list[tuple[HostId, PeerAssignment]]] = {}
 
@@ -89,7 +131,7 @@ class _Common:
 def answers(snapshot: Snapshot, unit: Unit) -> bool:
     """The unit is named in answers: it is ready, and its host is not lost (unless too many are, and none is trusted to
     be: then what was last known stands)."""
-    if not unit.ready or unit.host is None:
+    if not (unit.ready or _runs_alone(unit)) or unit.host is None:
         return False
     host = snapshot.get(Host, unit.host)
     if host is None:
@@ -98,6 +140,11 @@ def answers(snapshot: Snapshot, unit: Unit) -> bool:
         return True
     environment = snapshot.get(Environment, unit.environment)
     return environment is not None and environment.breaker == "open"
+
+
+def _runs_alone(unit: Unit) -> bool:
+    """Docker names a container as soon as it runs, whatever its healthcheck says of it."""
+    return unit.standalone and unit.state == UnitState.READY and any(one.state == "running" for one in unit.containers)
 
 
 def _peer(snapshot: Snapshot, network: NetworkId, unit: Unit, host: Host) -> PeerAssignment:
@@ -130,10 +177,11 @@ def _assignment(common: _Common, host_id: HostId) -> Assignment:
         revision = snapshot.get(Revision, unit.revision)
         if not held(unit) or revision is None:
             continue
-        items.append(unit_assignment(snapshot, unit, revision))
-        networks |= dict.fromkeys(unit.addresses)
-        volumes |= dict.fromkeys(volumes_of(revision))
-        files |= dict.fromkeys(files_of(revision))
+        part = common.unit_items.part(snapshot, unit, revision)
+        items.append(part.item)
+        networks.update(dict.fromkeys(unit.addresses))
+        volumes.update(dict.fromkeys(part.volumes))
+        files.update(dict.fromkeys(part.files))
     items += _networks(common, host, networks)
     items += _volumes(snapshot, host, volumes)
     items += _files(snapshot, files)
@@ -146,13 +194,13 @@ def _networks(common: _Common, host: Host, networks: Iterable[NetworkId]) -> lis
         network = common.snapshot.get(Network, id)
         if network is None or HostId(host.id) not in network.gateways:
             continue
-        items.append(_network(network, host))
+        items.append(network_assignment(network, host))
         items += common.names(id)
         items += [peer for at, peer in common.peers(id) if at != host.id]
     return items
 
 
-def _network(network: Network, host: Host) -> NetworkAssignment:
+def network_assignment(network: Network, host: Host) -> NetworkAssignment:
     gateway = network.gateways[HostId(host.id)]
     plan = layout(network.subnet, network.spec.ip_range)
     block = plan.block_of(number(gateway))
@@ -206,6 +254,13 @@ def hosts_concerned(changes: Iterable[Change], before: Snapshot, after: Snapshot
     return tuple(sorted(concerned.hosts))
 
 
+def _told(unit: Unit | None) -> object:
+    """What its own host is told of it, or because of it of units that share with it: no report of how it fares."""
+    if unit is None or not held(unit):
+        return None
+    return unit.host, unit.desired, unit.live, unit.reuses, unit.revision, unit.name, unit.addresses
+
+
 class _Concerned:
     def __init__(self, before: Snapshot, after: Snapshot) -> None:
         self._sides = (before, after)
@@ -235,9 +290,10 @@ class _Concerned:
 
     def _unit(self, changed: Unit) -> None:
         old, new = (side.get(Unit, changed.id) for side in self._sides)
-        for unit in (old, new):
-            if unit is not None and held(unit):
-                self._note(unit.host)
+        if _told(old) != _told(new):
+            for unit in (old, new):
+                if unit is not None and held(unit):
+                    self._note(unit.host)
         if self._seen(0, old) != self._seen(1, new):
             for unit in (old, new):
                 for network in unit.addresses if unit is not None else ():

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
+from msgspec.structs import replace
+
 from paddock.core.attachments import attachments
 from paddock.core.schedule.ports import containers_of
 from paddock.core.subnets import mac_of
@@ -19,11 +21,14 @@ from paddock.model.specs import ContainerSpec, ServiceSpec, Sharing
 
 def unit_assignment(snapshot: Snapshot, unit: Unit, revision: Revision) -> UnitAssignment:
     containers = [_container(snapshot, unit, revision, role) for role, _ in containers_of(revision.spec)]
+    if unit.standalone:
+        containers = [replace(container, body={}, after=()) for container in containers]
     return UnitAssignment(
         unit=UnitId(unit.id),
         desired=unit.desired,
         containers=tuple(containers),
         reuses=unit.reuses,
+        hands_off=unit.standalone,
         engine_restarts=revision.spec.restart.engine,
         restart=local_restart(revision.spec),
     )
@@ -48,7 +53,7 @@ def _container(snapshot: Snapshot, unit: Unit, revision: Revision, role: str) ->
         platform=container.platform,
         body=_body(snapshot, unit, revision, container, partners),
         network_mode=mode,
-        endpoints=() if mode else _endpoints(unit, revision, container),
+        endpoints=() if mode else endpoints_of(unit, revision, container),
         files=_files(revision, container),
         volumes=tuple(
             dict.fromkeys(
@@ -89,7 +94,7 @@ def _body(
 ) -> dict[str, Any]:
     body = dict(container.config)
     body["Image"] = container.image
-    body["Labels"] = {**(body.get("Labels") or {}), **_labels(snapshot, unit)}
+    body["Labels"] = {**(body.get("Labels") or {}), **labels_of(snapshot, unit)}
     host = dict(body.get("HostConfig") or {})
     if container.ports and container.network_mode != "host":
         body["ExposedPorts"] = {**(body.get("ExposedPorts") or {}), **_exposed(container)}
@@ -104,12 +109,12 @@ def _body(
     return body
 
 
-def _labels(snapshot: Snapshot, unit: Unit) -> dict[str, str]:
+def labels_of(snapshot: Snapshot, unit: Unit) -> dict[str, str]:
     environment = snapshot.get(Environment, unit.environment)
     return {
         "io.paddock.unit": unit.id,
         "io.paddock.service": unit.service_name,
-        "io.paddock.stack": unit.stack_name,
+        **({"io.paddock.stack": unit.stack_name} if unit.stack_name else {}),
         "io.paddock.environment": environment.name if environment is not None else unit.environment,
     }
 
@@ -157,7 +162,7 @@ def _share(host: dict[str, Any], sharing: Sharing, partner: str) -> None:
             host["VolumesFrom"] = [*(host.get("VolumesFrom") or ()), entry]
 
 
-def _endpoints(unit: Unit, revision: Revision, container: ContainerSpec) -> tuple[Endpoint, ...]:
+def endpoints_of(unit: Unit, revision: Revision, container: ContainerSpec) -> tuple[Endpoint, ...]:
     return tuple(
         Endpoint(
             network=network,

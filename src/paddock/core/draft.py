@@ -6,11 +6,12 @@ A draft lives for one call of `converge`. It hands out the same answers whatever
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any, TypeVar, cast
+from typing import Any, TypeGuard, TypeVar, cast
 
 import msgspec
 
 from paddock.core.schedule.fleet import Fleet
+from paddock.core.schedule.ports import Claim, claims
 from paddock.model.changes import Change, Delete, Put
 from paddock.model.objects import (
     KINDS,
@@ -21,6 +22,7 @@ from paddock.model.objects import (
     NetworkId,
     Object,
     Revision,
+    RevisionId,
     Service,
     ServiceId,
     StackId,
@@ -64,9 +66,10 @@ class Draft:
     # Reading
 
     def get(self, kind: type[T], id: str) -> T | None:
-        written = self._written[kind]
+        written: dict[str, Any] = self._written[kind]
         if id in written:
-            return cast("T | None", written[id])
+            found: T | None = written[id]
+            return found
         return self.snapshot.get(kind, id)
 
     def table(self, kind: type[T]) -> list[T]:
@@ -133,27 +136,25 @@ class Draft:
         return any(unit is not None and unit.name == name and unit.state not in GONE for unit in found)
 
     def fleet(self, environment: str) -> Fleet:
-        """Hosts with what is taken on them; built once, kept true by every write."""
+        """Hosts with what is taken on them: as the snapshot counts it, and this draft; kept true by every write."""
         if environment not in self._fleets:
             fleet = Fleet(self.hosts(environment))
-            live: dict[str, list[Unit]] = {}
-            for unit in self._all_units(environment):
-                if unit.host is not None and unit.live:
-                    live.setdefault(unit.revision, []).append(unit)
-            for revision in sorted(live):
-                fleet.take(self.revision(live[revision][0]).spec, sorted(live[revision], key=lambda unit: unit.id))
+            fleet.take_over([self.snapshot.usage(host) for host in fleet.ids], self._claims_of)
             self._fleets[environment] = fleet
+            for id, after in self._written[Unit].items():
+                before = self.snapshot.get(Unit, id)
+                if _takes(before, environment):
+                    revision = self.snapshot.get(Revision, before.revision)
+                    assert revision is not None
+                    fleet.give(revision.spec, [before])
+                unit = cast("Unit | None", after)
+                if _takes(unit, environment):
+                    fleet.take(self.spec(unit), [unit])
         return self._fleets[environment]
 
-    def _all_units(self, environment: str) -> Iterable[Unit]:
-        written = self._written[Unit]
-        table = self.snapshot.table(Unit)
-        for id, unit in table.items():
-            if unit.environment == environment and id not in written:
-                yield unit
-        for thing in written.values():
-            if isinstance(thing, Unit) and thing.environment == environment:
-                yield thing
+    def _claims_of(self, revision: RevisionId) -> list[Claim]:
+        found = self.snapshot.get(Revision, revision)
+        return claims(found.spec) if found is not None else []
 
     def remembered(self, key: str) -> Any:
         """What another room worked out from this draft and keeps up to date itself."""
@@ -261,6 +262,10 @@ class Draft:
                 if change is not None:
                     found.append(change)
         return tuple(found)
+
+
+def _takes(unit: Unit | None, environment: str) -> TypeGuard[Unit]:
+    return unit is not None and unit.host is not None and unit.live and unit.environment == environment
 
 
 def _difference(before: Object | None, after: Object | None, reason: str) -> Change | None:

@@ -75,6 +75,7 @@ def next_unit(draft: Draft, service: Service, slot: int, previous: Unit | None) 
         revision=service.revision,
         name=_name(draft, service, spec.container_name, (slot, generation)),
         desired=UnitDesired.RUN if plain else UnitDesired.READY,
+        standalone=spec.mode == "standalone",
         forced=service.forced,
         attempts=memory.attempts,
         crashes=memory.crashes,

@@ -1,7 +1,8 @@
 """What names mean on a network: of ready units only.
 
 `SERVICE` (within the network; services of several stacks that meet under one name share it), `SERVICE.STACK`,
-`tasks.SERVICE` as in Swarm mode, the container's name (with a PTR record), and aliases as in the compose file.
+`tasks.SERVICE` as in Swarm mode, the container's name (with a PTR record), and aliases as in the compose file. A
+standalone container goes by its name, its short id and its aliases.
 """
 
 from __future__ import annotations
@@ -10,6 +11,9 @@ from paddock.core.attachments import attachments
 from paddock.model.assignment import NameAssignment
 from paddock.model.objects import NetworkId, Revision, Unit
 from paddock.model.snapshot import Snapshot
+
+SHORT_ID = 12
+"""Digits of a container's id that its engine makes its host name."""
 
 
 def names_on(snapshot: Snapshot, network: NetworkId, units: list[Unit]) -> list[NameAssignment]:
@@ -30,7 +34,10 @@ def names_on(snapshot: Snapshot, network: NetworkId, units: list[Unit]) -> list[
 
 def _names_of(snapshot: Snapshot, network: NetworkId, unit: Unit) -> list[str]:
     service = unit.service_name
-    names = [unit.name, service, f"{service}.{unit.stack_name}", f"tasks.{service}"]
+    if unit.standalone:
+        names = [unit.name, *(container.id[:SHORT_ID] for container in unit.containers)]
+    else:
+        names = [unit.name, service, f"{service}.{unit.stack_name}", f"tasks.{service}"]
     revision = snapshot.get(Revision, unit.revision)
     if revision is not None:
         for id, attachment in attachments(revision, revision.spec.container):

@@ -72,6 +72,10 @@ class _Gathering:
         self._snapshot = snapshot
         self._ids: dict[str, dict[str, None]] = {}
         self._freed: dict[str, None] = {}
+        self._with_units: dict[str, None] = {}
+        """Services of which a unit changed."""
+        self._neighbours: dict[str, dict[str, dict[str, None]]] = {}
+        """Stack -> name of a service -> ids of those that name it or that it names."""
 
     def scope(self) -> Scope:
         for environment in sorted(self._freed):
@@ -112,17 +116,48 @@ class _Gathering:
         revision = self._snapshot.get(Revision, unit.revision)
         for volume in volumes_of(revision) if revision is not None else ():
             self._note(Volume, volume)
-        if unit.service not in self._ids.get("service", ()):
-            service = self._snapshot.get(Service, unit.service)
-            if service is not None:
-                self._service(service)
+        if unit.service in self._with_units:
+            return
+        self._with_units[unit.service] = None
+        service = self._snapshot.get(Service, unit.service)
+        if service is not None:
+            self._of_service(service)
+            for id in self._naming(service.stack).get(service.name, ()):
+                self._note(Service, id)
+
+    def _naming(self, stack: StackId) -> dict[str, dict[str, None]]:
+        """How a unit fares matters to those that its service depends on or shares with, and the other way round. What
+        they then do is followed further by `converge` itself."""
+        if stack in self._neighbours:
+            return self._neighbours[stack]
+        services = self._snapshot.services_of_stack(stack)
+        ids = {service.name: service.id for service in services}
+        found: dict[str, dict[str, None]] = {}
+        for service in services:
+            revision = self._snapshot.get(Revision, service.revision)
+            if revision is None:
+                continue
+            spec = revision.spec
+            for name in (
+                *(dependency.service for dependency in spec.depends_on),
+                *(sharing.service for sharing in spec.container.sharing),
+            ):
+                if name in ids:
+                    found.setdefault(service.name, {})[ids[name]] = None
+                    found.setdefault(name, {})[service.id] = None
+        self._neighbours[stack] = found
+        return found
 
     def _service(self, service: Service) -> None:
         """The service, and all of its stack: dependencies, order of going and shared containers reach no further."""
-        self._note(Stack, service.stack)
-        self._note(Service, service.id)
+        self._of_service(service)
         for other in self._snapshot.services_of_stack(service.stack):
             self._note(Service, other.id)
+
+    def _of_service(self, service: Service) -> None:
+        """The service itself and what it uses."""
+        self._note(Stack, service.stack)
+        self._note(Service, service.id)
         for revision in self._snapshot.revisions_of_service(ServiceId(service.id)):
             for network in networks_of(revision):
                 self._note(Network, network)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from typing import Any, assert_never
 
 import msgspec
@@ -19,6 +19,7 @@ from paddock.drivers.docker_body import (
 from paddock.drivers.docker_pull import PullProgress, pull_error
 from paddock.drivers.engine import EngineFacts, ImageMissing, NameTaken, Say, StepRefused, say_nothing
 from paddock.model.errors import PaddockError, Transient
+from paddock.model.images import HeldImage
 from paddock.model.objects import NetworkId, VolumeId
 from paddock.model.observed import NETWORK_LABEL, UNIT_LABEL, VOLUME_LABEL, ObservedContainer
 from paddock.model.steps import (
@@ -27,6 +28,7 @@ from paddock.model.steps import (
     CreateContainer,
     EnsureNetwork,
     EnsureVolume,
+    PrepareContainer,
     PullImage,
     RefuseUnit,
     RemoveContainer,
@@ -44,6 +46,7 @@ from paddock.wire.engine_http import (
     EngineNotFound,
     EngineUnreachable,
 )
+from paddock.wire.engine_images import held_images
 from paddock.world.world import World
 
 STARTS_AT_A_TIME = 4
@@ -64,6 +67,7 @@ _EVENTS = (
     "create", "start", "die", "oom", "stop", "destroy", "rename", "pause", "unpause", "restart", "update",
     "health_status",
 )  # fmt: skip
+_IMAGE_EVENTS = ("pull", "load", "import", "tag", "untag", "delete", "commit")
 _PASSING = (
     "context canceled", "context deadline exceeded", "transport is closing", "ttrpc: closed", "connection refused",
     "shutting down", "is marked for removal", "removal of container", "connection error",
@@ -137,6 +141,32 @@ class DockerEngine:
         found = await self._http.json("GET", "/volumes", query={"filters": _filters(label=[VOLUME_LABEL])})
         return {VolumeId(volume["Labels"][VOLUME_LABEL]): volume["Name"] for volume in found["Volumes"] or ()}
 
+    async def images(self, known: Mapping[str, HeldImage]) -> dict[str, HeldImage]:
+        try:
+            return await held_images(self._http, known)
+        except EngineError as error:
+            raise Transient(f"listing images: {error}") from error
+
+    async def has_image(self, image: str) -> bool:
+        try:
+            await self._http.call("GET", f"/images/{image}/json")
+        except EngineNotFound:
+            return False
+        except EngineError as error:
+            raise _passing_or_refused(error) from error
+        return True
+
+    async def follow_images(self) -> AsyncIterator[None]:
+        query = {
+            "since": f"{self._world.now_s() - EVENTS_OVERLAP_S:.3f}",
+            "filters": _filters(type=["image", "container"], event=list(_IMAGE_EVENTS)),
+        }
+        async with self._http.stream("GET", "/events", query=query) as answer:
+            yield
+            async for _ in answer.lines():
+                yield
+        raise EngineUnreachable("the engine ended its stream of events")
+
     # What is done
 
     async def apply(self, step: AnyStep, say: Say = say_nothing) -> str:
@@ -149,6 +179,8 @@ class DockerEngine:
         match step:
             case CreateContainer():
                 return await self._create(step)
+            case PrepareContainer():
+                raise StepRefused("what a container needs is prepared by the keeper, not by the engine")
             case PullImage():
                 await self._pull(step, say)
             case ConnectNetwork():
@@ -241,7 +273,7 @@ class DockerEngine:
         lock = self._pulling.setdefault(step.image, asyncio.Lock())
         try:
             async with lock, self._pulls:
-                if step.always or not await self._has_image(step.image):
+                if step.always or not await self.has_image(step.image):
                     await self._fetch(step, say)
         finally:
             if not lock.locked():
@@ -263,13 +295,6 @@ class DockerEngine:
                         say(words)
         except EngineError as error:
             raise pull_error(error.message, StepRefused) from error
-
-    async def _has_image(self, image: str) -> bool:
-        try:
-            await self._http.call("GET", f"/images/{image}/json")
-        except EngineNotFound:
-            return False
-        return True
 
     async def _ensure_network(self, step: EnsureNetwork) -> None:
         wanted = step.network

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from typing import Protocol
 
 import msgspec
 
 from paddock.model.errors import Refused
+from paddock.model.images import HeldImage
 from paddock.model.objects import NetworkId, VolumeId
 from paddock.model.observed import ObservedContainer
 from paddock.model.steps import AnyStep
@@ -83,4 +84,14 @@ class Engine(Protocol):
 
     async def volumes(self) -> dict[VolumeId, str]:
         """Cluster volumes that exist here -> their name on the engine."""
+        ...
+
+    async def images(self, known: Mapping[str, HeldImage]) -> dict[str, HeldImage]:
+        """Image id -> image. `known`: what the last call gave, so that only new ones are looked at."""
+        ...
+
+    async def has_image(self, image: str) -> bool: ...
+
+    def follow_images(self) -> AsyncIterator[None]:
+        """Once it is following and whenever something happened to images. Ends with `Transient`."""
         ...

@@ -17,6 +17,7 @@ DATA = Option("/var/lib/paddock/server", "--data", help="Where everything is kep
 LISTEN = Option("", "--listen", metavar="ADDRESS", help="Bind to this address only.")
 API_PORT = Option(7443, "--api-port", help="For people and programs.")
 AGENTS_PORT = Option(7444, "--agents-port", help="For agents.")
+DOCKER_PORT = Option(7445, "--docker-port", help="For Docker clients; 0 for none but the socket in the data.")
 NAMES = Option([], "--name", metavar="NAME", help="A name or address it is reached by; the first goes to hosts.")
 POOLS = Option([], "--pool", metavar="SUBNET", help="Where networks are cut from, on the first start.")
 KEY_FILE = Option(False, "--admin-key-file", help="Also write the first admin key to DATA/admin.key.")
@@ -38,13 +39,14 @@ def server(
     listen: str = LISTEN,
     api_port: int = API_PORT,
     agents_port: int = AGENTS_PORT,
+    docker_port: int = DOCKER_PORT,
     name: list[str] = NAMES,
     pool: list[str] = POOLS,
     admin_key_file: bool = KEY_FILE,
 ) -> None:
     """Run the server: everything is in one process and one data directory."""
     if ctx.invoked_subcommand is None:
-        run_server(data, listen, api_port, agents_port, name, pool, admin_key_file)
+        run_server(data, listen, api_port, agents_port, docker_port, name, pool, admin_key_file)
 
 
 @app.command(
@@ -59,19 +61,22 @@ def run_server(
     listen: str = LISTEN,
     api_port: int = API_PORT,
     agents_port: int = AGENTS_PORT,
+    docker_port: int = DOCKER_PORT,
     name: list[str] = NAMES,
     pool: list[str] = POOLS,
     admin_key_file: bool = KEY_FILE,
 ) -> None:
     """Run the server here, in the foreground."""
+    from paddock.main.gateway import docker_api
     from paddock.server.config import ServerConfig
     from paddock.server.main import run_server as serve
 
     config = ServerConfig(
-        data=data, listen=listen, api_port=api_port, agents_port=agents_port, names=tuple(name), pools=tuple(pool),
+        data=data, listen=listen, api_port=api_port, agents_port=agents_port, docker_port=docker_port,
+        names=tuple(name), pools=tuple(pool),
         admin_key_file=admin_key_file,
     )  # fmt: skip
-    raise Exit(serve(config))
+    raise Exit(serve(config, docker_api))
 
 
 @app.command(
@@ -85,12 +90,14 @@ def install(
     listen: str = LISTEN,
     api_port: int = API_PORT,
     agents_port: int = AGENTS_PORT,
+    docker_port: int = DOCKER_PORT,
     name: list[str] = NAMES,
     pool: list[str] = POOLS,
     no_start: bool = Option(False, "--no-start", help="Only write the unit."),
 ) -> None:
     """Write a unit of systemd and start it. The first admin key is then in DATA/admin.key."""
-    options = ["--data", data, "--api-port", str(api_port), "--agents-port", str(agents_port), "--admin-key-file"]
+    options = ["--data", data, "--api-port", str(api_port), "--agents-port", str(agents_port)]
+    options += ["--docker-port", str(docker_port), "--admin-key-file"]
     options += ["--listen", listen] if listen else []
     for option, values in (("--name", name), ("--pool", pool)):
         options += [word for value in values for word in (option, value)]

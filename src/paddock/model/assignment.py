@@ -64,6 +64,8 @@ class UnitAssignment(Item, frozen=True, kw_only=True, tag="unit"):
     desired: UnitDesired
     containers: tuple[ContainerAssignment, ...] = ()
     reuses: UnitId | None = None
+    hands_off: bool = False
+    """Networks and volumes are made ready; the container is created, started and stopped by somebody else."""
     engine_restarts: bool = False
     """The engine's own restart policy does the restarting: an exit is not the end of the unit."""
     restart: Literal["none", "on-failure", "any"] = "none"

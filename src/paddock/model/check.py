@@ -15,6 +15,7 @@ from paddock.model.objects import (
     Environment,
     File,
     Host,
+    HostId,
     JoinToken,
     Network,
     Object,
@@ -38,7 +39,7 @@ MOST_PROBLEMS = 100
 def problems(snapshot: Snapshot) -> list[str]:
     """Sentences that name the object and what is wrong with it, at most `MOST_PROBLEMS`."""
     found: list[str] = []
-    for check in (_identities, _names, _services, _revisions, _units, _addresses, _networks, _volumes):
+    for check in (_identities, _names, _services, _revisions, _units, _addresses, _networks, _volumes, _usage):
         for problem in check(snapshot):
             found.append(problem)
             if len(found) == MOST_PROBLEMS:
@@ -95,7 +96,10 @@ def _services(snapshot: Snapshot) -> Iterator[str]:
     for service in snapshot.table(Service).values():
         what = f"service {service.id}"
         stack = snapshot.get(Stack, service.stack)
-        if stack is None:
+        if not service.stack_name:
+            if service.stack != service.id:
+                yield f"{what} has no stack, but says it is {service.stack}"
+        elif stack is None:
             yield f"{what} is of stack {service.stack}, which does not exist"
         elif (stack.environment, stack.name) != (service.environment, service.stack_name):
             yield f"{what} says its stack is {service.stack_name}, but {stack.id} is {stack.name}"
@@ -301,8 +305,10 @@ def _ip(address: str) -> IPv4Address | None:
 
 _UNIT_IDENTITY = (
     "environment", "stack", "service", "stack_name", "service_name", "slot", "generation", "revision", "name", "reuses",
-    "created_at_s",
+    "standalone", "created_at_s",
 )  # fmt: skip
+_STANDALONE_MAY_CHANGE = ("name", "service_name", "revision")
+"""`docker rename`, and networks that a container is connected to later."""
 
 
 def problems_between(before: Snapshot, after: Snapshot) -> list[str]:
@@ -340,10 +346,28 @@ def _unit_backwards(what: str, was: Unit, now: Unit) -> Iterator[str]:
     if now.desired < was.desired:
         yield f"{what} was wished {was.desired.name.lower()} and now {now.desired.name.lower()}"
     for field in _UNIT_IDENTITY:
+        if was.standalone and field in _STANDALONE_MAY_CHANGE:
+            continue
         if getattr(was, field) != getattr(now, field):
             yield f"{what} changed its {field} from {getattr(was, field)!r} to {getattr(now, field)!r}"
     if was.host is not None and now.host != was.host:
         yield f"{what} moved from host {was.host} to {now.host}: a move is the next generation"
     for network, address in was.addresses.items():
-        if now.live and now.addresses.get(network) != address:
+        if now.live and not now.standalone and now.addresses.get(network) != address:
             yield f"{what} gave up its address {address} on network {network}"
+
+
+def _usage(snapshot: Snapshot) -> Iterator[str]:
+    """What the snapshot keeps count of is what counting over all units gives."""
+    counted: dict[HostId, tuple[int, int, int]] = {}
+    for unit in snapshot.table(Unit).values():
+        revision = snapshot.get(Revision, unit.revision)
+        if unit.host is not None and unit.live and revision is not None:
+            units, cpu_milli, memory_bytes = counted.get(unit.host, (0, 0, 0))
+            taken = revision.spec.reservation
+            counted[unit.host] = (units + 1, cpu_milli + taken.cpu_milli, memory_bytes + taken.memory_bytes)
+    for host in snapshot.table(Host):
+        usage = snapshot.usage(HostId(host))
+        kept, right = (usage.units, usage.cpu_milli, usage.memory_bytes), counted.get(HostId(host), (0, 0, 0))
+        if kept != right:
+            yield f"host {host}: the snapshot counts {kept} (units, mCPU, bytes) as taken, the units there make {right}"

@@ -134,7 +134,7 @@ class Service(Object, frozen=True, kw_only=True):
     """`revision` is what new units are made of. `stopped`: units are stopped and kept. `forced`: restarts asked for.
 
     `used_generations`: no slot that was given up had a higher one, so a slot taken up again begins above it and no
-    unit id is ever used twice.
+    unit id is ever used twice. A standalone container's has no stack: `stack_name` is "" and `stack` its own id.
     """
 
     environment: str
@@ -175,8 +175,10 @@ class UnitState(enum.IntEnum):
     PLACED = 10
     PREPARING = 20
     """The host fetches images and creates the containers."""
+    PREPARED = 25
+    """Standalone: what the container needs is on its host; somebody else creates it."""
     READY = 30
-    """Created, not started: waits for its turn."""
+    """Created, not started: waits for its turn. Standalone: created, and its life is not ours."""
     STARTING = 40
     RUNNING = 50
     COMPLETE = 60
@@ -235,9 +237,10 @@ class Unit(Object, frozen=True, kw_only=True):
 
     `addresses`: network id -> IPv4 address. `not_before_s`: backoff, do not start earlier. `reuses`: the earlier unit
     in this slot whose containers are started again instead of making new ones. `healthy`: the engine's healthcheck
-    says so, or there is none; only meaningful while running. `forced`: the service's count of restarts asked for when
-    it was made. `attempts`: restarts counted against the policy's limit. `crashes`: quick failures in a row, which set
-    the backoff. `ended`: the final state it was superseded in, kept when its containers are removed later.
+    says so, or there is none; only meaningful while running. `standalone`: somebody else's to create, start and stop.
+    `forced`: the service's count of restarts asked for when it was made. `attempts`: restarts counted against the
+    policy's limit. `crashes`: quick failures in a row, which set the backoff. `ended`: the final state it was
+    superseded in, kept when its containers are removed later.
     """
 
     environment: str
@@ -260,6 +263,7 @@ class Unit(Object, frozen=True, kw_only=True):
     waiting: Waiting | None = None
     reuses: UnitId | None = None
     placed_because: str = ""
+    standalone: bool = False
     forced: int = 0
     attempts: int = 0
     crashes: int = 0
@@ -277,7 +281,8 @@ class Unit(Object, frozen=True, kw_only=True):
     @property
     def ready(self) -> bool:
         """May be given traffic and named in answers."""
-        return self.state == UnitState.RUNNING and self.healthy and self.desired == UnitDesired.RUN
+        runs = UnitState.READY if self.standalone else UnitState.RUNNING
+        return self.state == runs and self.healthy and self.desired == UnitDesired.RUN
 
 
 class Network(Object, frozen=True, kw_only=True):

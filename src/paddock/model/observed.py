@@ -59,6 +59,7 @@ class Progress(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What the ledger remembers of a unit. `state` only climbs. `owned`: role -> container.
 
     `refused`: the engine will not do it, in its words. `pulled`: roles whose image was pulled because asked for always.
+    `prepared`: networks made ready for a container somebody else creates, None before the first time.
     `given_up`: its containers are another unit's now. `local_restarts`: how often it was started again while cut off.
     """
 
@@ -67,6 +68,7 @@ class Progress(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     refused: str = ""
     message: str = ""
     pulled: tuple[str, ...] = ()
+    prepared: tuple[NetworkId, ...] | None = None
     given_up: bool = False
     local_restarts: int = 0
 

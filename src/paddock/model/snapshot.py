@@ -22,6 +22,7 @@ from paddock.model.objects import (
     NetworkId,
     Object,
     Revision,
+    RevisionId,
     Service,
     ServiceId,
     StackId,
@@ -60,6 +61,19 @@ _NAMES: dict[str, tuple[str, _Keys]] = {
 }
 
 
+class Usage(msgspec.Struct, frozen=True, kw_only=True):
+    """What live units take of one host. `publishing`: revisions that publish ports -> how many units of each."""
+
+    units: int = 0
+    cpu_milli: int = 0
+    memory_bytes: int = 0
+    publishing: dict[RevisionId, int] = {}
+
+
+_USAGE = "host.usage"
+_NOTHING = Usage()
+
+
 class Snapshot:
     """Read-only. Made by `Snapshot.empty()` and `with_changes`, or `Snapshot.of(objects)` in tests."""
 
@@ -73,7 +87,7 @@ class Snapshot:
     @staticmethod
     def empty() -> Snapshot:
         names = [name for entries in _REFERENCES.values() for name, _ in entries]
-        names += [name for name, _ in _NAMES.values()]
+        names += [*(name for name, _ in _NAMES.values()), _USAGE]
         return Snapshot(0, Map(dict.fromkeys(_KIND.values(), _EMPTY)), Map(dict.fromkeys(names, _EMPTY)))
 
     @staticmethod
@@ -88,10 +102,12 @@ class Snapshot:
     # Tables and look-ups
 
     def table(self, kind: type[T]) -> Mapping[str, T]:
-        return cast(Mapping[str, T], self._tables[kind_of(kind)])
+        found: Mapping[str, T] = self._tables[_KIND[kind]]
+        return found
 
     def get(self, kind: type[T], id: str) -> T | None:
-        return cast("T | None", self._tables[kind_of(kind)].get(id))
+        found: T | None = self._tables[_KIND[kind]].get(id)
+        return found
 
     def named(self, kind: type[T], environment: str, name: str) -> T | None:
         """By name in an environment; services are named `stack/service`. At most one is there (`model.check`)."""
@@ -127,6 +143,10 @@ class Snapshot:
 
     def revisions_of_service(self, service: ServiceId) -> list[Revision]:
         return self._sorted("revision.service", service)
+
+    def usage(self, host: HostId) -> Usage:
+        """Kept with every change, so that it need not be summed up over all units."""
+        return cast(Usage, self._indexes[_USAGE].get(host, _NOTHING))
 
     def in_environment(self, kind: type[T], environment: str) -> list[T]:
         """Every object of the kind in the environment, sorted by id."""
@@ -193,6 +213,9 @@ class Snapshot:
                 name, keys = _NAMES[kind]
                 if moves := _moves(before, entries, keys):
                     indexes = indexes.set(name, _with_names(indexes[name], moves))
+        if "unit" in touched:
+            used = _with_usage(indexes[_USAGE], touched["unit"], self._tables, tables)
+            indexes = indexes.set(_USAGE, used)
         return Snapshot(version, tables, indexes)
 
 
@@ -245,6 +268,62 @@ def _with_names(index: Table, moves: _Moves) -> Table:
     for key, entries in moves.items():
         kept = tuple(id for id in mutation.get(key, ()) if entries.get(id, True))
         _set_or_drop(mutation, key, kept + tuple(id for id, there in entries.items() if there))
+    return mutation.finish()
+
+
+class _Sum:
+    """A host's usage while it is being counted anew."""
+
+    def __init__(self, known: Usage) -> None:
+        self.units = known.units
+        self.cpu_milli = known.cpu_milli
+        self.memory_bytes = known.memory_bytes
+        self.publishing = dict(known.publishing)
+
+    def count(self, revision: Revision | None, id: RevisionId, sign: int) -> None:
+        self.units += sign
+        if revision is None:
+            return
+        spec = revision.spec
+        self.cpu_milli += sign * spec.reservation.cpu_milli
+        self.memory_bytes += sign * spec.reservation.memory_bytes
+        if spec.container.ports or any(sidekick.ports for sidekick in spec.sidekicks.values()):
+            left = self.publishing.get(id, 0) + sign
+            self.publishing[id] = left
+            if not left:
+                del self.publishing[id]
+
+    def usage(self) -> Usage:
+        return Usage(
+            units=self.units, cpu_milli=self.cpu_milli, memory_bytes=self.memory_bytes, publishing=self.publishing
+        )
+
+
+def _taking(unit: Unit | None) -> tuple[HostId, RevisionId] | None:
+    return (unit.host, unit.revision) if unit is not None and unit.host is not None and unit.live else None
+
+
+def _with_usage(
+    index: Table, units: Mapping[str, Object | None], before: Map[str, Table], after: Map[str, Table]
+) -> Table:
+    """A revision is what its id says for ever, so what is given back is what was taken."""
+    sums: dict[HostId, _Sum] = {}
+    for id, thing in units.items():
+        old, new = _taking(before["unit"].get(id)), _taking(cast("Unit | None", thing))
+        if old == new:
+            continue
+        for taking, sign, tables in ((old, -1, before), (new, 1, after)):
+            if taking is not None:
+                host, revision = taking
+                if host not in sums:
+                    sums[host] = _Sum(index.get(host, _NOTHING))
+                sums[host].count(tables["revision"].get(revision), revision, sign)
+    mutation = index.mutate()
+    for host, counted in sums.items():
+        if counted.units:
+            mutation[host] = counted.usage()
+        else:
+            mutation.pop(host, None)
     return mutation.finish()
 
 

@@ -145,12 +145,13 @@ class Resources(Spec, frozen=True, kw_only=True):
 
 
 class ServiceSpec(Spec, frozen=True, kw_only=True):
-    """`mode` *-job: units that finish well are done. `sidekicks`: containers placed with each primary, by name."""
+    """`mode` *-job: units that finish well are done; standalone: one container that somebody else makes, starts and
+    stops (`docker run`). `sidekicks`: containers placed with each primary, by name."""
 
     name: str
     container: ContainerSpec
     sidekicks: dict[str, ContainerSpec] = {}
-    mode: Literal["replicated", "global", "replicated-job", "global-job"] = "replicated"
+    mode: Literal["replicated", "global", "replicated-job", "global-job", "standalone"] = "replicated"
     replicas: int = 1
     container_name: str = ""
     depends_on: tuple[Dependency, ...] = ()

@@ -20,6 +20,13 @@ class PullImage(Step, frozen=True, kw_only=True):
     always: bool = False
 
 
+class PrepareContainer(Step, frozen=True, kw_only=True):
+    """Its networks and volumes are to be there; somebody else creates it."""
+
+    unit: UnitId
+    container: ContainerAssignment
+
+
 class CreateContainer(Step, frozen=True, kw_only=True):
     """`networks` and `binds` (source -> target, read only) are filled in by who applies it. The answer is the id."""
 
@@ -95,6 +102,7 @@ class RemoveVolume(Step, frozen=True, kw_only=True):
 
 UnitStep = (
     PullImage
+    | PrepareContainer
     | CreateContainer
     | ConnectNetwork
     | StartContainer

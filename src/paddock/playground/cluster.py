@@ -79,7 +79,12 @@ class Cluster:
         self._tell("starting the server")
         self.playground.run(None, argv, label="server", env=_environment())
         self.playground.record(
-            Reachable(server=self.server, api_key_file=str(self._data / "admin.key"), environment="default")
+            Reachable(
+                server=self.server,
+                api_key_file=str(self._data / "admin.key"),
+                environment="default",
+                docker_host=f"unix://{self._data}/docker.sock",
+            )
         )
         if not until(self._answers, SERVER_TIMEOUT_S):
             raise UserError(self._server_trouble())

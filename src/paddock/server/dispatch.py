@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Iterable
 
-from paddock.core.assignment import assignments, hosts_concerned
+from paddock.core.assignment import UnitItems, assignments, hosts_concerned
 from paddock.model.changes import Change, Delete
 from paddock.model.errors import TooOld
 from paddock.model.objects import Host, HostId
@@ -36,6 +36,7 @@ class Dispatch:
         self._newcomers: dict[HostId, None] = {}
         self._asked = asyncio.Event()
         self._last_round_s = -GATHER_S
+        self._items = UnitItems()
 
     def ask(self, host: HostId) -> None:
         """A session has begun: it is to be told everything."""
@@ -101,7 +102,7 @@ class Dispatch:
         for start in range(0, len(hosts), AT_ONCE):
             some = [host for host in hosts[start : start + AT_ONCE] if host in self._live]
             snapshot = self._store.durable()
-            for host, wanted in assignments(snapshot, some).items():
+            for host, wanted in assignments(snapshot, some, self._items).items():
                 session = self._live.get(host)
                 if session is not None:
                     session.want(wanted, snapshot.version)

@@ -41,6 +41,8 @@ GRACE_S = 2
 """How long requests may go on once the server is told to end."""
 PLANE_END_S = 5.0
 Ready = Callable[["Running"], None]
+Beside = Callable[[ServerConfig, ControlPlane, Authority], contextlib.AbstractAsyncContextManager[None]]
+"""What else is served for as long as the ports are open; given by who starts the server."""
 
 
 class Running(msgspec.Struct, frozen=True, kw_only=True):
@@ -55,14 +57,19 @@ class Running(msgspec.Struct, frozen=True, kw_only=True):
     stop: asyncio.Event
 
 
-def run_server(config: ServerConfig) -> int:
+@contextlib.asynccontextmanager
+async def nothing(config: ServerConfig, plane: ControlPlane, authority: Authority) -> AsyncIterator[None]:
+    yield
+
+
+def run_server(config: ServerConfig, beside: Beside = nothing) -> int:
     """Until SIGTERM or SIGINT. -> exit code: 0, 2 refused (port taken, data in use), 3 damaged data."""
     setproctitle("paddock server")
     configure_log()
     _raise_file_limit()
     try:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            runner.run(serve(config, machine_world(), _announce(config), signals=True))
+            runner.run(serve(config, machine_world(), _announce(config), signals=True, beside=beside))
     except Broken as error:
         return _say(error, EXIT_BROKEN)
     except PaddockError as error:
@@ -125,7 +132,9 @@ def _announce(config: ServerConfig) -> Ready:
     return announce
 
 
-async def serve(config: ServerConfig, world: World, ready: Ready, *, signals: bool = False) -> None:
+async def serve(
+    config: ServerConfig, world: World, ready: Ready, *, signals: bool = False, beside: Beside = nothing
+) -> None:
     """`ready` is called once both ports answer. Raises `Refused` or `Broken` when it cannot start."""
     config.directory.mkdir(parents=True, exist_ok=True, mode=0o700)
     async with _opened(config, world) as store:
@@ -140,7 +149,8 @@ async def serve(config: ServerConfig, world: World, ready: Ready, *, signals: bo
         if signals:
             for number in (signal.SIGTERM, signal.SIGINT):
                 asyncio.get_running_loop().add_signal_handler(number, stop.set)
-        await _serve_ports(config, plane, authority, lambda running: ready(_with(running, admin_key, stop)), stop)
+        async with beside(config, plane, authority):
+            await _serve_ports(config, plane, authority, lambda running: ready(_with(running, admin_key, stop)), stop)
     world.log.info("server stopped")
 
 
@@ -165,7 +175,7 @@ async def _serve_ports(
     api_port, agents_port = api_socket.getsockname()[1], agents_socket.getsockname()[1]
     address = f"https://{_bracketed(config.names[0] if config.names else own_address())}:{api_port}"
     api_tls, agents_tls = authority.api_tls(), authority.agents_tls()
-    web = ApiServer(application(Api(plane, authority, config.directory, address, agents_port)), api_tls)
+    web = ApiServer(application(Api(plane, authority, config, address, agents_port)), api_tls)
     agents = await AgentsPort(plane.sessions, plane.streams).listen([agents_socket], agents_tls)
     async with asyncio.TaskGroup() as tasks:
         work = tasks.create_task(plane.run())

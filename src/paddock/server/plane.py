@@ -12,6 +12,8 @@ from paddock.model.snapshot import Snapshot
 from paddock.server.auth import new_key
 from paddock.server.committing import Decision, commit_decision
 from paddock.server.convergence import Convergence
+from paddock.server.image_copies import ImageCopies
+from paddock.server.images import Inventory
 from paddock.server.presence import Presence
 from paddock.server.sealing import Sealer
 from paddock.server.sessions import Sessions, Sign
@@ -31,6 +33,8 @@ class ControlPlane:
         self.sealer = sealer
         self.sessions = Sessions(world, store, sealer, sign)
         self.streams = Streams(world, self.sessions)
+        self.images = Inventory(world, store, self.sessions, self.streams)
+        self.copies = ImageCopies(world, self.sessions, self.streams, self.images)
         self.presence = Presence(world, store, self.sessions)
         self.convergence = Convergence(world, store)
 
@@ -59,3 +63,4 @@ class ControlPlane:
             tasks.create_task(self.sessions.reports.run())
             tasks.create_task(self.presence.run())
             tasks.create_task(self.convergence.run())
+            tasks.create_task(self.copies.run())

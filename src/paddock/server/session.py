@@ -114,7 +114,7 @@ class Session:
         if wanted is None:
             return None
         since, sent = self._sent_version, self._sent
-        items = tuple(item for key, item in wanted.items() if since == 0 or sent.get(key) != item)
+        items = tuple(item for key, item in wanted.items() if since == 0 or _differs(sent.get(key), item))
         dropped = tuple(key for key in sent if key not in wanted)
         if since and not items and not dropped:
             return None
@@ -136,3 +136,8 @@ class Session:
                 await self.channel.close(self.reason)
         except (ChannelClosed, TimeoutError):
             self._world.probe("goodbye did not arrive")
+
+
+def _differs(sent: AnyItem | None, item: AnyItem) -> bool:
+    """Most are the very same object."""
+    return sent is not item and sent != item

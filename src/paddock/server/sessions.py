@@ -28,11 +28,13 @@ from paddock.wire.messages import (
     SILENT_AFTER_S,
     Confirm,
     Facts,
+    FetchImage,
     FromAgent,
     FromServer,
     Goodbye,
     Heartbeat,
     Hello,
+    Images,
     Renew,
     Renewed,
     Report,
@@ -71,6 +73,8 @@ class Sessions:
         """Set when a session begins or ends."""
         self.on_gone: list[Callable[[HostId, str], None]] = []
         """Told the host and the reason when a session ended and no other has taken its place."""
+        self.on_images: Callable[[HostId, Images | FetchImage], None] = lambda host, message: None
+        """Told what agents say of images, in the order they say it."""
         self._empty = asyncio.Event()
         self.stopping = False
 
@@ -245,6 +249,8 @@ class Sessions:
                 await self.reports.take(session, message)
             case Facts():
                 await self._take_facts(session, message)
+            case Images() | FetchImage():
+                self.on_images(session.peer.host, message)
             case Renew():
                 await self._renew(session, message)
             case Hello():

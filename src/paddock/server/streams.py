@@ -12,6 +12,7 @@ from collections import Counter
 from typing import Protocol
 
 from paddock.model.errors import Refused, Transient
+from paddock.model.images import SaveImage
 from paddock.model.objects import HostId
 from paddock.server.sessions import Sessions
 from paddock.wire.channel import ChannelClosed
@@ -95,8 +96,11 @@ class Streams:
             self._engines[host] = EngineHttp(lambda: self.dial(host), where=f"the engine of {name}")
         return self._engines[host]
 
-    async def dial(self, host: HostId) -> ByteStream:
-        """Raises `Transient` when the host is not connected or does not dial back in time."""
+    async def dial(self, host: HostId, save: SaveImage | None = None) -> ByteStream:
+        """To its engine, or to read what its engine saves of an image.
+
+        Raises `Transient` when the host is not connected or does not dial back in time.
+        """
         if len(self._streams) >= MOST_STREAMS or self._of_host[host] >= MOST_STREAMS_OF_HOST:
             raise Transient(f"too many streams are open to host {host}", retry_after_s=1.0)
         id = self._world.chance.token(24)
@@ -105,7 +109,7 @@ class Streams:
         self._of_host[host] += 1
         given = False
         try:
-            self._sessions.say(host, OpenStream(stream=id))
+            self._sessions.say(host, OpenStream(stream=id, save=save))
             async with asyncio.timeout(OPEN_TIMEOUT_S):
                 near = await asyncio.shield(stream.dialled)
             given = True

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import copy
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
 from typing import Any, TypeVar, assert_never
 
 from paddock.drivers.engine import EngineFacts, ImageMissing, NameTaken, Say, StepRefused, say_nothing
 from paddock.model.errors import Transient
+from paddock.model.images import HeldImage
 from paddock.model.objects import NetworkId, VolumeId
 from paddock.model.observed import ObservedContainer
 from paddock.model.steps import (
@@ -17,6 +18,7 @@ from paddock.model.steps import (
     CreateContainer,
     EnsureNetwork,
     EnsureVolume,
+    PrepareContainer,
     PullImage,
     RefuseUnit,
     RemoveContainer,
@@ -109,6 +111,27 @@ class EngineClient:
         await self._engine.pace(0.001, 0.01)
         return {VolumeId(id): name for name, id in self._engine.volumes.items() if id}
 
+    async def images(self, known: Mapping[str, HeldImage]) -> dict[str, HeldImage]:
+        """None to copy to others: that takes byte streams, which are not simulated. All images are in a registry."""
+        del known
+        return await self._asked(self._no_images())
+
+    async def _no_images(self) -> dict[str, HeldImage]:
+        await self._engine.pace(0.001, 0.01)
+        return {}
+
+    async def has_image(self, image: str) -> bool:
+        return await self._asked(self._has_image(image))
+
+    async def _has_image(self, image: str) -> bool:
+        await self._engine.pace(0.001, 0.01)
+        return image in self._engine.images
+
+    async def follow_images(self) -> AsyncIterator[None]:
+        """With the containers' events: a pull is always followed by some."""
+        async for _ in _Following(self._engine):
+            yield
+
     # Steps
 
     async def apply(self, step: AnyStep, say: Say = say_nothing) -> str:
@@ -121,6 +144,8 @@ class EngineClient:
         match step:
             case CreateContainer():
                 return await self._create(step)
+            case PrepareContainer():
+                raise StepRefused("what a container needs is prepared by the keeper, not by the engine")
             case PullImage():
                 await self._pull(step, say)
             case ConnectNetwork():

@@ -24,6 +24,7 @@ from paddock.sim.engine_client import CPUS, MEMORY_BYTES, EngineClient
 from paddock.sim.link import SimulatedChannel, Weather
 from paddock.sim.stage import Stage, described, failure_of
 from paddock.sim.world import SimulatedClock
+from paddock.wire.messages import OpenStream
 from paddock.world.world import World
 
 DIAL_TIMEOUT_S = 10.0
@@ -213,8 +214,8 @@ class Machine:
             process.channel = self._dial(self)
             return process.channel
 
-        async def carry(stream: str) -> None:
-            self.stage.wrong(f"{self.name} was asked for stream {stream}")
+        async def carry(stream: OpenStream) -> None:
+            self.stage.wrong(f"{self.name} was asked for stream {stream.stream}")
 
         async def facts() -> HostFacts:
             await engine.facts()

@@ -47,7 +47,11 @@ def explained(path: Path) -> Iterator[None]:
 
 
 def open_file(path: Path, disk: Disk) -> apsw.Connection:
-    """The one connection to it; made first if nothing is there. Raises `Broken`, `Refused`."""
+    """The one connection to it; made first if nothing is there. Raises `Broken`, `Refused`.
+
+    Its log is synced before anything is read: a process that died within a commit may have left it written and not
+    synced, and what we load and tell others must not be gone after a power failure. The simulated disk found that.
+    """
     with explained(path):
         finish_restore(path, disk)
         if not disk.exists(path):
@@ -57,6 +61,7 @@ def open_file(path: Path, disk: Disk) -> apsw.Connection:
         connection = _connect(path, disk, apsw.SQLITE_OPEN_READWRITE)
         with closed_on_error(connection):
             own(connection)
+            disk.sync(beside(path, "-wal"))
             bring_up_to_date(connection, str(path))
             if found := damage(connection):
                 raise damaged(path, "; ".join(found))

@@ -12,6 +12,7 @@ after its first byte ends with such a document as its last line; empty lines onl
     GET    /v1/backup                                 -> a tar archive of the whole server, keys included (admins only)
     under /v1/environments/{environment}:
     POST   /join-tokens              {ttl_s?}         -> CreatedJoinToken
+    POST   /docker-certificates      DockerCertificateRequest -> DockerCertificate
     GET    /hosts, /hosts/{name}                      -> [HostView] / HostView
     PATCH  /hosts/{name}             HostPatch        -> HostView
     POST   /hosts/{name}/drain|activate               -> DrainAnswer / HostView;  DELETE /hosts/{name}?force=
@@ -100,6 +101,21 @@ class CreatedApiKey(View, frozen=True, kw_only=True):
 
     id: str
     key: str
+
+
+class DockerCertificateRequest(View, frozen=True, kw_only=True):
+    """`csr` is a certificate request in PEM form. `privileged`: containers may reach into their hosts."""
+
+    csr: str
+    privileged: bool = True
+
+
+class DockerCertificate(View, frozen=True, kw_only=True):
+    """For a Docker client: cert.pem, ca.pem, and the port of the server. 0: it serves no Docker clients over TLS."""
+
+    certificate: str
+    ca: str
+    port: int = 0
 
 
 class JoinTokenRequest(View, frozen=True, kw_only=True):

@@ -1,7 +1,8 @@
 """Messages on an agent's control connection, one JSON document per WebSocket message.
 
 The first message of the agent is `Hello`, the first of the server `Welcome` or `Goodbye`. `PROTOCOL` is raised when an
-old peer could not cope; each side says the range it speaks and the highest common one is used.
+old peer could not cope; each side says the range it speaks and the highest common one is used. Since 2 images are
+spoken of: `Images`, `FetchImage` and what answers it, and `OpenStream.save`.
 """
 
 from __future__ import annotations
@@ -9,12 +10,13 @@ from __future__ import annotations
 import msgspec
 
 from paddock.model.assignment import AnyItem
+from paddock.model.images import HeldImage, SaveImage
 from paddock.model.objects import HostFacts, VolumeId
 from paddock.model.reports import UnitReport
 
 PROTOCOL = 2
-"""2: an agent may have its certificate renewed."""
-OLDEST_PROTOCOL = 1
+OLDEST_PROTOCOL = 2
+IMAGES_PROTOCOL = 2
 RENEWAL_PROTOCOL = 2
 HEARTBEAT_S = 2.0
 """An agent that has sent nothing else for this long sends a `Heartbeat`."""
@@ -70,6 +72,23 @@ class Facts(Message, frozen=True, kw_only=True):
     facts: HostFacts
 
 
+class Images(Message, frozen=True, kw_only=True):
+    """What the host's engine has. `whole`: all of it follows, in this message and the next; else a difference."""
+
+    session: int
+    whole: bool = False
+    images: tuple[HeldImage, ...] = ()
+    gone: tuple[str, ...] = ()
+
+
+class FetchImage(Message, frozen=True, kw_only=True):
+    """The agent needs an image: if another host of its environment has it, it is brought from there."""
+
+    request: int
+    image: str
+    platform: str = ""
+
+
 class Renew(Message, frozen=True, kw_only=True):
     """The agent's certificate ends before long: `csr` is a request, PEM, with a new key. From protocol 2 on."""
 
@@ -109,6 +128,23 @@ class OpenStream(Message, frozen=True, kw_only=True):
     """Dial back a connection of its own for this stream and join it to the engine's socket."""
 
     stream: str
+    save: SaveImage | None = None
+    """Instead of the engine's socket: what it says of this image, and nothing the other way."""
+
+
+class FetchingImage(Message, frozen=True, kw_only=True):
+    """How far a `FetchImage` is."""
+
+    request: int
+    words: str
+
+
+class FetchedImage(Message, frozen=True, kw_only=True):
+    """The end of a `FetchImage`. `found` False without `error`: no other host has it."""
+
+    request: int
+    found: bool = False
+    error: str = ""
 
 
 class Goodbye(Message, frozen=True, kw_only=True):
@@ -118,8 +154,8 @@ class Goodbye(Message, frozen=True, kw_only=True):
     final: bool = False
 
 
-FromAgent = Hello | Heartbeat | Confirm | Report | Facts | Renew
-FromServer = Welcome | Reported | Assign | OpenStream | Goodbye | Heartbeat | Renewed
+FromAgent = Hello | Heartbeat | Confirm | Report | Facts | Images | FetchImage | Renew
+FromServer = Welcome | Reported | Assign | OpenStream | FetchingImage | FetchedImage | Goodbye | Heartbeat | Renewed
 
 encode = msgspec.json.Encoder().encode
 decode_from_agent = msgspec.json.Decoder(FromAgent).decode

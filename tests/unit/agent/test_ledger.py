@@ -273,3 +273,23 @@ def test_what_was_synced_survives_a_power_failure(seed: int) -> None:
         assert len(again.items) == again.version
     finally:
         disk.close()
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+@pytest.mark.parametrize("seed", range(12))
+def test_what_was_opened_after_a_kill_survives_a_power_failure(seed: int) -> None:
+    """The agent was killed between applying and syncing; its next life acts on what it finds."""
+    disk = SimulatedDisk(seed)
+    try:
+        path, sealing = Path("/sim/ledger.db"), Sealing(Path(tempfile.mkdtemp()) / "key", machine_world())
+        first = Ledger(path, sealing, disk)
+        asyncio.run(first.sync())
+        first.apply(Assign(version=3, whole=True, items=tuple(name(n) for n in range(3))))
+        disk.abandon()
+        second = Ledger(path, sealing, disk)
+        assert second.version == 3
+        disk.cut_power()
+        disk.restart()
+        assert Ledger(path, sealing, disk).version == 3
+    finally:
+        disk.close()

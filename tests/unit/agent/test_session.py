@@ -47,7 +47,7 @@ class Stage:
         self.ledger = Ledger(data / "ledger.db", Sealing(data / "key", self.world))
         self.reports = Reports()
         self.assigned: list[tuple[str, ...]] = []
-        self.streams: list[str] = []
+        self.streams: list[OpenStream] = []
         self.end = End()
         self.session: Session | None = None
         self.running: asyncio.Task[str] | None = None
@@ -116,7 +116,7 @@ def test_assignments_are_confirmed_when_they_are_in_the_ledger(stage: Stage) -> 
             await stage.say(Assign(version=4, since=3, items=()), OpenStream(stream="s1"))
             assert await stage.hear_a(Confirm) == Confirm(assignment=5)
             assert stage.assigned == [("name/n/db",)]
-            await until_async(lambda: stage.streams == ["s1"], "the stream is opened")
+            await until_async(lambda: stage.streams == [OpenStream(stream="s1")], "the stream is opened")
         async with stage.connected() as hello:
             assert hello.assignment == 5
 

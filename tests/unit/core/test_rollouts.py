@@ -4,7 +4,8 @@ import pytest
 
 from paddock.core import commands
 from paddock.model.errors import Conflict
-from paddock.model.objects import Revision, UnitState
+from paddock.model.objects import Revision, Unit, UnitState
+from paddock.model.snapshot import Snapshot
 from paddock.model.specs import PortSpec, Resources, ServiceSpec, UpdatePolicy, VolumeMount, VolumeSpec
 from pretend_cluster import Cluster, make_service, make_stack
 
@@ -225,3 +226,38 @@ def test_units_that_never_ran_are_replaced_at_once() -> None:
     cluster.settle()
     assert len(cluster.running()) == 3
     assert all(unit.state == UnitState.RUNNING for unit in cluster.live())
+
+
+def test_a_unit_that_ended_well_after_a_failure_holds_no_rollout_up() -> None:
+    update = UpdatePolicy(max_failure_ratio=1.0)
+    cluster = running(make_service(update=update))
+    before = cluster.units()[-1].generation
+    cluster.behave = lambda unit: "run" if unit.generation == before else f"exit {int(unit.generation == before + 1)}"
+    cluster.up(make_stack(make_service(update=update, image="app/job")))
+    roll(cluster)
+    assert cluster.units()[-1].state == UnitState.COMPLETE
+    rollout = cluster.service("web").rollout
+    assert rollout is not None
+    assert rollout.failures == 1
+    assert rollout.state == "completed"
+
+
+def test_what_waits_for_a_host_is_not_placed_as_something_else_by_a_rollback() -> None:
+    """Two want the port of the only host; the one that has it fails, and the other gets no host as if it had none."""
+    update = UpdatePolicy(failure_action="rollback", parallelism=2)
+    port = (PortSpec(target=80, published="8100"),)
+    cluster = running(make_service(replicas=2, update=update), hosts=1)
+    good = cluster.service("web").revision
+
+    def only_one_has_the_port(snapshot: Snapshot) -> None:
+        holders = [unit for unit in snapshot.table(Unit).values() if unit.revision != good and unit.host and unit.live]
+        assert len(holders) <= 1, [unit.id for unit in holders]
+
+    cluster.check = only_one_has_the_port
+    cluster.behave = lambda unit: "run" if unit.revision == good else "exit 1"
+    cluster.up(make_stack(make_service(replicas=2, update=update, ports=port)))
+    roll(cluster)
+    rollout = cluster.service("web").rollout
+    assert rollout is not None
+    assert rollout.state == "rolled-back"
+    assert {unit.revision for unit in cluster.running()} == {good}

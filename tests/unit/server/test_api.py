@@ -106,7 +106,8 @@ def test_a_taken_port_is_one_sentence(tmp_path: Path) -> None:
         port = other.getsockname()[1]
         done = subprocess.run(
             [sys.executable, "-c", "import sys; from paddock.main import main; main()", "server", "run",
-             "--data", str(tmp_path), "--listen", "127.0.0.1", "--api-port", str(port), "--agents-port", "0"],
+             "--data", str(tmp_path), "--listen", "127.0.0.1", "--api-port", str(port), "--agents-port", "0",
+             "--docker-port", "0"],
             env={**os.environ, "PYTHONPATH": os.pathsep.join(os.path.abspath(path) for path in sys.path if path)},
             capture_output=True, text=True, timeout=30, check=False,
         )  # fmt: skip

@@ -108,11 +108,10 @@ def test_a_host_whose_certificate_has_ended_is_told_to_join_again(tmp_path: Path
     asyncio.run(main())
 
 
-@pytest.mark.parametrize("protocols", [(1, 1), (1, 2)])
-def test_what_is_not_a_request_ends_the_session_with_the_reason(tmp_path: Path, protocols: tuple[int, int]) -> None:
+def test_what_is_not_a_request_ends_the_session_with_the_reason(tmp_path: Path) -> None:
     async def scene(plane: ControlPlane) -> None:
         agent = PlayedAgent(plane, await add_host(plane))
-        await agent.hello(protocols)
+        await agent.hello()
         await agent.say(Renew(csr="nonsense"))
         goodbye = await agent.hears(Goodbye)
         assert "not a certificate request" in goodbye.reason

@@ -147,6 +147,51 @@ def test_a_cut_among_many_writers_keeps_every_acknowledged_commit(seed: int) -> 
     disk.close()
 
 
+def test_what_was_loaded_after_the_process_died_in_a_commit_survives_a_power_failure() -> None:
+    """The commit may be in the log and not yet synced: whoever loads it has seen it."""
+    number = beyond = 0
+    while True:
+        number += 1
+        disk = SimulatedDisk(seed=number)
+        home = SqliteHome(Path("/sim"), disk)
+        told = Told()
+
+        async def dies(
+            home: SqliteHome = home, told: Told = told, disk: SimulatedDisk = disk, at: int = number
+        ) -> None:
+            store = await home.open(ROOM)
+            await told.commit(store, "a")
+            cut(disk, at)
+            await asyncio.gather(told.commit(store, "b"), return_exceptions=True)
+            await store.close()
+
+        async def loads(home: SqliteHome = home, disk: SimulatedDisk = disk) -> int:
+            store = await home.open(ROOM)
+            version = store.snapshot().version
+            disk.cut_power()
+            await store.close()
+            return version
+
+        run(dies())
+        reached = disk.spent
+        disk.abandon()
+        loaded = run(loads())
+        disk.restart()
+        beyond += loaded > len(told.commits)
+
+        async def afterwards(home: SqliteHome = home, loaded: int = loaded) -> None:
+            store = await home.open(ROOM)
+            assert store.snapshot().version == loaded
+            await store.close()
+
+        run(afterwards())
+        run(check(home, told))
+        disk.close()
+        if not reached:
+            break
+    assert beyond
+
+
 @pytest.mark.parametrize("arm", [fail, cut])
 def test_a_backup_is_the_old_one_or_the_new_one(arm: Arm) -> None:
     number = 0

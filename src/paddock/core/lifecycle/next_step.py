@@ -11,6 +11,7 @@ from paddock.model.observed import ObservedContainer, ObservedUnit, Progress
 from paddock.model.steps import (
     ConnectNetwork,
     CreateContainer,
+    PrepareContainer,
     PullImage,
     RefuseUnit,
     RemoveContainer,
@@ -27,6 +28,8 @@ def next_step(assignment: UnitAssignment, seen: ObservedUnit, progress: Progress
         return None
     if assignment.desired == UnitDesired.REMOVED:
         return _removal(assignment, seen, progress)
+    if assignment.hands_off:
+        return _preparation(assignment, seen, progress)
     if assignment.desired == UnitDesired.STOPPED or _over(seen, progress):
         return _stop(assignment, seen, progress)
     if stray := next(iter(strays(seen, progress)), None):
@@ -37,6 +40,19 @@ def next_step(assignment: UnitAssignment, seen: ObservedUnit, progress: Progress
     if step := _connection(assignment, seen, progress):
         return step
     return _start(assignment, seen, progress) if assignment.desired == UnitDesired.RUN else None
+
+
+def _preparation(assignment: UnitAssignment, seen: ObservedUnit, progress: Progress) -> UnitStep | None:
+    """All that is done for a container in somebody else's hands; again when it takes part in another network."""
+    if progress.refused or progress.state >= UnitState.COMPLETE:
+        return None
+    for container in assignment.containers:
+        wanted = [endpoint.network for endpoint in container.endpoints]
+        if any(network not in seen.networks for network in wanted):
+            return None
+        if progress.prepared is None or any(network not in progress.prepared for network in wanted):
+            return PrepareContainer(unit=assignment.unit, container=container)
+    return None
 
 
 def _over(seen: ObservedUnit, progress: Progress) -> bool:

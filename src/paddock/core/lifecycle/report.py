@@ -17,13 +17,18 @@ def report_of(assignment: UnitAssignment, seen: ObservedUnit, progress: Progress
     return UnitReport(
         unit=assignment.unit,
         state=progress.state,
-        healthy=progress.state == UnitState.RUNNING and all(map(_well, there.values())),
+        healthy=_healthy(assignment, progress, there),
         containers=(
             *(_status(role, container) for role, container in there.items()),
             *_removed(assignment, there, progress),
         ),
         message=_message(assignment, seen, progress),
     )
+
+
+def _healthy(assignment: UnitAssignment, progress: Progress, there: dict[str, ObservedContainer]) -> bool:
+    runs = UnitState.READY if assignment.hands_off else UnitState.RUNNING
+    return progress.state == runs and all(map(_well, there.values()))
 
 
 def _removed(
@@ -68,11 +73,11 @@ def _message(assignment: UnitAssignment, seen: ObservedUnit, progress: Progress)
         return progress.refused
     if progress.state >= UnitState.COMPLETE:
         return progress.message
-    return seen.waiting or _waiting(assignment, seen, progress) or _restarting(seen, progress)
+    return seen.waiting or _waiting(assignment, seen, progress) or _restarting(assignment, seen, progress)
 
 
 def _waiting(assignment: UnitAssignment, seen: ObservedUnit, progress: Progress) -> str:
-    if assignment.desired >= UnitDesired.STOPPED:
+    if assignment.desired >= UnitDesired.STOPPED or assignment.hands_off:
         return ""
     for container in start_order(assignment):
         if container.role not in progress.owned:
@@ -85,7 +90,9 @@ def _waiting(assignment: UnitAssignment, seen: ObservedUnit, progress: Progress)
     return ""
 
 
-def _restarting(seen: ObservedUnit, progress: Progress) -> str:
+def _restarting(assignment: UnitAssignment, seen: ObservedUnit, progress: Progress) -> str:
+    if assignment.hands_off:
+        return ""
     for container in by_role(seen, progress).values():
         if container.state == "restarting" or (container.state == "exited" and container.exit_code != 0):
             return f"{end_of(container)}; it is being started again ({container.restarts} restarts so far)"

@@ -113,11 +113,22 @@ def _seen_state(assignment: UnitAssignment, seen: ObservedUnit, progress: Progre
         return progress.state
     if progress.refused:
         return progress.state if alive else UnitState.REJECTED
+    if assignment.hands_off:
+        return _state_of_others(seen, progress)
     if vanished(seen, progress):
         return UnitState.FAILED
     if end := ended(assignment, seen, progress):
         return end[0]
     return _seen_live_state(assignment, seen, progress)
+
+
+def _state_of_others(seen: ObservedUnit, progress: Progress) -> UnitState:
+    """Of a unit whose container somebody else creates and removes."""
+    if vanished(seen, progress):
+        return UnitState.REMOVED
+    if progress.owned:
+        return UnitState.READY
+    return UnitState.PREPARING if progress.prepared is None else UnitState.PREPARED
 
 
 def _state_without_containers(assignment: UnitAssignment, progress: Progress) -> UnitState:

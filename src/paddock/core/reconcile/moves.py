@@ -85,6 +85,8 @@ def _held_back(draft: Draft, service: Service, unit: Unit) -> str:
     """Why the unit can only ever be on its host; "" when it can move."""
     if draft.spec(service).mode.startswith("global"):
         return "it is that host's own"
+    if unit.standalone:
+        return "it was made by `docker run`, and only whoever made it can make it again"
     pinned = [pin.why for pin in volume_pins(draft, service) if pin.host == unit.host]
     return "; ".join(pinned)
 

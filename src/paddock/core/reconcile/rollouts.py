@@ -52,7 +52,8 @@ def rollouts(draft: Draft, service: Service) -> None:
     revision = current.revision
     current = _on_failures(draft, current, progress)
     if current.revision != revision:
-        # What was stale is what is wished for again.
+        # What was stale is what is wished for again, and what waits for a host must not get one for the other revision.
+        _replace_idle(draft, current)
         progress = _progress(draft, current)
     rollout = current.rollout
     assert rollout is not None
@@ -133,8 +134,10 @@ def _progress(draft: Draft, service: Service) -> Progress:
 def _failing(draft: Draft, service: Service, unit: Unit) -> bool:
     if unit.state in _FAILED:
         return True
-    if unit.crashes == 0 or unit.state != UnitState.RUNNING:
-        return unit.crashes > 0
+    if unit.crashes == 0 or not unit.live:
+        return False
+    if unit.state != UnitState.RUNNING:
+        return True
     held_s = unit.running_since_s + policy_of(draft, service).monitor_s
     draft.wake(held_s)
     return draft.now_s < held_s

@@ -22,12 +22,23 @@ Wanted = dict[int, HostId | None]
 
 
 def services(draft: Draft, service: Service) -> None:
+    if not service.removing and _vanished(draft, service):
+        service = msgspec.structs.replace(service, removing=True)
+        draft.apply([Put(object=service, reason=f"container {service.name} was removed")])
     if service.removing or service.stopped:
         draft.apply(_going(draft, service, keep=not service.removing))
         return
     wanted = wanted_slots(draft, service)
     draft.apply(_unwanted(draft, service, wanted))
     draft.apply(_missing(draft, service, wanted))
+
+
+def _vanished(draft: Draft, service: Service) -> bool:
+    """A standalone container that is gone is not made anew; one that could not even be prepared tries elsewhere."""
+    if draft.spec(service).mode != "standalone":
+        return False
+    units = draft.units(ServiceId(service.id))
+    return bool(units) and units[-1].state in GONE and units[-1].ended != UnitState.REJECTED
 
 
 def wanted_slots(draft: Draft, service: Service) -> Wanted:

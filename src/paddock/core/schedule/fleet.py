@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from paddock.core.schedule.ports import Claim, claims
-from paddock.model.objects import Host, HostId, HostState, Unit
+from paddock.model.objects import Host, HostId, HostState, RevisionId, Unit
+from paddock.model.snapshot import Usage
 from paddock.model.specs import ServiceSpec
 
 Ints = npt.NDArray[np.int64]
@@ -54,6 +55,16 @@ class Fleet:
 
     def remember(self, key: str, value: Any) -> None:
         self._matches[key] = value
+
+    def take_over(self, usages: Sequence[Usage], claims_of: Callable[[RevisionId], list[Claim]]) -> None:
+        """What is taken already, one for each host in order. For a fleet of which nothing is taken."""
+        self.units += self._array([usage.units for usage in usages])
+        self.cpu_taken += self._array([usage.cpu_milli for usage in usages])
+        self.memory_taken += self._array([usage.memory_bytes for usage in usages])
+        for at, usage in enumerate(usages):
+            for revision, count in usage.publishing.items():
+                for claim in claims_of(revision):
+                    self._claim(at, claim, count)
 
     def take(self, spec: ServiceSpec, units: Sequence[Unit]) -> None:
         """`units` are of one spec, each with a host."""

@@ -16,7 +16,7 @@ _REFUSED = {
 }
 _NOTED = {
     "develop": "is for `docker compose watch` and has no effect here",
-    "build": "images are not built here: the hosts pull or already have {image}",
+    "build": "images are not built here: {image} comes from a host that has it, or from its registry",
 }
 _WORDS = """
     annotations attach blkio_config build cap_add cap_drop cgroup cgroup_parent command configs container_name
@@ -54,7 +54,7 @@ def check(service: Service) -> None:
 def _no_image(service: Service) -> None:
     if service.config.get("build"):
         message = "has `build:` but no `image:`, and hosts cannot build from a directory of the machine you are on"
-        hint = "name the result with `image:`, build it, then push it to a registry (or load it on every host)"
+        hint = "name the result with `image:`, then build it on the cluster with docker, or load it on any one host"
         service.problem("build", message=message, hint=hint)
     else:
         service.problem("image", message="is missing", hint="name the image to run")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
 from typing import TypeVar
 
 from litestar.di import NamedDependency
@@ -13,6 +12,7 @@ from paddock.model.snapshot import Snapshot
 from paddock.server.auth import Caller
 from paddock.server.authority import Authority
 from paddock.server.committing import Decision, commit_decision
+from paddock.server.config import ServerConfig
 from paddock.server.containers import Containers
 from paddock.server.plane import ControlPlane
 from paddock.store.store import Store
@@ -24,10 +24,13 @@ T = TypeVar("T")
 class Api:
     """`address` is where hosts reach the API: `https://…`. `agents_port` is known once it is bound."""
 
-    def __init__(self, plane: ControlPlane, authority: Authority, data: Path, address: str, agents_port: int) -> None:
+    def __init__(
+        self, plane: ControlPlane, authority: Authority, config: ServerConfig, address: str, agents_port: int
+    ) -> None:
         self.plane = plane
         self.authority = authority
-        self.data = data
+        self.data = config.directory
+        self.docker_port = config.docker_port
         self.address = address
         self.agents_port = agents_port
         self.containers = Containers(plane.streams)

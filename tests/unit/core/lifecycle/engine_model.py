@@ -11,6 +11,7 @@ from paddock.model.observed import ObservedContainer, ObservedUnit, Progress
 from paddock.model.steps import (
     ConnectNetwork,
     CreateContainer,
+    PrepareContainer,
     PullImage,
     RefuseUnit,
     RemoveContainer,
@@ -63,6 +64,9 @@ def settle(assignment: UnitAssignment, world: World, progress: Progress) -> tupl
 def apply(assignment: UnitAssignment, world: World, progress: Progress, step: UnitStep) -> tuple[World, Progress]:
     world = replace(world, now_s=world.now_s + 1)
     match step:
+        case PrepareContainer():
+            prepared = tuple(endpoint.network for endpoint in step.container.endpoints)
+            return world, replace(progress, prepared=prepared)
         case PullImage(image=image):
             progress = replace(progress, pulled=(*progress.pulled, step.role))
             missing = tuple(name for name in world.missing if name != image)

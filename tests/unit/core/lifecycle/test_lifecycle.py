@@ -16,6 +16,7 @@ from paddock.model.observed import ContainerState, ObservedContainer, ObservedUn
 from paddock.model.steps import (
     ConnectNetwork,
     CreateContainer,
+    PrepareContainer,
     PullImage,
     RefuseUnit,
     RemoveContainer,
@@ -364,3 +365,52 @@ def test_at_rest_a_report_says_what_is_remembered(world: World, assignment: Unit
     assert not report.healthy or report.state == UnitState.RUNNING
     if report.state == UnitState.FAILED:
         assert report.message
+
+
+HANDS_OFF = unit(
+    hands_off=True, containers=(replace(API, endpoints=(Endpoint(network=NetworkId("n1"), ipv4="", mac=""),)),)
+)
+PREPARED = Progress(prepared=(NetworkId("n1"),))
+
+
+def looks(*containers: ObservedContainer, networks: dict[NetworkId, str] | None = None) -> ObservedUnit:
+    there = {NetworkId("n1"): "a"} if networks is None else networks
+    return ObservedUnit(containers=containers, networks=there)
+
+
+@pytest.mark.parametrize(
+    ("seen", "progress", "step", "reached"),
+    [
+        (looks(networks={}), Progress(), None, UnitState.PREPARING),
+        (looks(), Progress(), PrepareContainer, UnitState.PREPARING),
+        (looks(), PREPARED, None, UnitState.PREPARED),
+        (looks(), Progress(prepared=()), PrepareContainer, UnitState.PREPARED),
+        (looks(container("created")), PREPARED, None, UnitState.READY),
+        (looks(container("running")), PREPARED, None, UnitState.READY),
+        (looks(container("exited", exit_code=1)), PREPARED, None, UnitState.READY),
+        (looks(), replace(PREPARED, owned={"": OwnedContainer(id="c1")}), None, UnitState.REMOVED),
+        (looks(), Progress(refused="no room"), None, UnitState.REJECTED),
+    ],
+)
+def test_a_container_in_other_hands_is_only_prepared_for(
+    seen: ObservedUnit, progress: Progress, step: Any, reached: UnitState
+) -> None:
+    after = remember(HANDS_OFF, seen, progress)
+    assert after.state == reached
+    found = next_step(HANDS_OFF, seen, after)
+    assert found is None if step is None else isinstance(found, step)
+
+
+@pytest.mark.parametrize(("state_seen", "healthy"), [("running", True), ("exited", False), ("paused", False)])
+def test_a_container_in_other_hands_is_told_of_as_it_is(state_seen: ContainerState, healthy: bool) -> None:
+    seen = looks(container(state_seen))
+    report = report_of(HANDS_OFF, seen, remember(HANDS_OFF, seen, PREPARED))
+    assert (report.state, report.healthy, report.containers[0].state, report.message) == (
+        UnitState.READY, healthy, state_seen, "",
+    )  # fmt: skip
+
+
+def test_a_container_in_other_hands_goes_when_it_is_dropped() -> None:
+    gone = replace(HANDS_OFF, desired=UnitDesired.REMOVED)
+    assert isinstance(decide(gone, looks(container("running")), PREPARED), StopContainer)
+    assert isinstance(decide(gone, looks(container("exited")), PREPARED), RemoveContainer)

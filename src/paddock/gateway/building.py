@@ -1,0 +1,79 @@
+"""Building: on one host of the environment, always the same while it is there, so that what it has built is at hand."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from paddock.gateway.arrivals import come_to, known_from_now_on
+from paddock.gateway.call import Call
+from paddock.gateway.client import Answer
+from paddock.gateway.context import Context
+from paddock.gateway.forward import Asked, forward
+from paddock.gateway.hosts import answered
+from paddock.gateway.image_finding import host_for_images, names_on
+from paddock.gateway.listing import refuse_if_all_did
+from paddock.gateway.router import Router
+from paddock.model.objects import Host, HostId
+
+Json = dict[str, Any]
+PRUNE_TIMEOUT_S = 300.0
+
+
+def register(router: Router) -> None:
+    router.add("POST", "/build", build)
+    router.add("POST", "/build/prune", prune)
+    router.add("POST", "/build/cancel", cancel)
+    router.add("POST", "/grpc", buildkit)
+    router.add("POST", "/session", buildkit)
+
+
+def builder(call: Call) -> Host:
+    """Sessions of one build come on several connections that only share it."""
+    chosen = call.gateway.builders.get(call.environment)
+    for host in call.gateway.hosts.reachable(call.environment):
+        if host.id == chosen:
+            return host
+    host = host_for_images(call)
+    call.gateway.builders[call.environment] = HostId(host.id)
+    return host
+
+
+async def build(call: Call) -> None:
+    host = builder(call)
+    classic = call.head.asked("version", "1") != "2" and not call.head.asked("remote") and not call.head.wants("pull")
+    await come_to(call, host, Asked(host=HostId(host.id), overheard=Context(call, host) if classic else None))
+
+
+async def cancel(call: Call) -> None:
+    await forward(call, Asked(host=HostId(builder(call).id)))
+
+
+async def buildkit(call: Call) -> None:
+    """What comes of it cannot be seen from outside: when the connection has ended, the host is looked at."""
+    host = builder(call)
+    before = names_on(call, host)
+    await forward(call, Asked(host=HostId(host.id), hijack=True, versioned=False))
+    if call.path == "/grpc":
+        await known_from_now_on(call, host, before)
+
+
+async def prune(call: Call) -> Answer:
+    query = {name: values[0] for name, values in call.head.query.items()}
+
+    async def ask(host: Host) -> Json:
+        engine = call.cluster.engine(HostId(host.id))
+        found: Json = await engine.json("POST", "/build/prune", query=query, timeout_s=PRUNE_TIMEOUT_S)
+        return found
+
+    told = await call.gateway.hosts.ask_each(
+        call.gateway.hosts.reachable(call.environment), ask, timeout_s=PRUNE_TIMEOUT_S
+    )
+    refuse_if_all_did(told)
+    found = [answer for _, answer in answered(told)]
+    return Answer(
+        200,
+        {
+            "CachesDeleted": [cache for answer in found for cache in answer.get("CachesDeleted") or ()] or None,
+            "SpaceReclaimed": sum(int(answer.get("SpaceReclaimed") or 0) for answer in found),
+        },
+    )

@@ -1,0 +1,84 @@
+"""Calls on one container: passed on to its host as they are, under the id it has there."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from paddock.gateway.call import Call
+from paddock.gateway.client import Answer
+from paddock.gateway.finding import Found
+from paddock.gateway.forward import Asked, forward
+from paddock.gateway.listing import Rewriting
+from paddock.gateway.problems import no_such
+from paddock.gateway.router import Router
+from paddock.model.objects import Host, HostId, Revision
+from paddock.model.snapshot import Snapshot
+from paddock.wire.engine_http import EngineNotFound
+
+Json = dict[str, Any]
+PLAIN = (
+    ("GET", "top"), ("GET", "logs"), ("GET", "changes"), ("GET", "export"), ("GET", "stats"), ("POST", "resize"),
+    ("POST", "start"), ("POST", "stop"), ("POST", "restart"), ("POST", "kill"), ("POST", "update"), ("POST", "pause"),
+    ("POST", "unpause"), ("POST", "wait"), ("HEAD", "archive"), ("GET", "archive"), ("PUT", "archive"),
+)  # fmt: skip
+HIJACKED = (("POST", "attach"), ("GET", "attach/ws"))
+
+
+def register(router: Router) -> None:
+    router.add("GET", "/containers/{name:path}/json", inspect)
+    for method, word in PLAIN:
+        router.add(method, f"/containers/{{name:path}}/{word}", passed_on)
+    for method, word in HIJACKED:
+        router.add(method, f"/containers/{{name:path}}/{word}", hijacked)
+
+
+async def found_container(call: Call) -> Found:
+    return await call.gateway.finder.container(call.environment, call.params["name"])
+
+
+async def passed_on(call: Call) -> None:
+    found = await found_container(call)
+    await forward(call, Asked(host=HostId(found.host.id), path=_path(call, found)))
+
+
+async def hijacked(call: Call) -> None:
+    found = await found_container(call)
+    await forward(call, Asked(host=HostId(found.host.id), path=_path(call, found), hijack=True))
+
+
+def _path(call: Call, found: Found) -> str:
+    word = call.path.removeprefix(f"/containers/{call.params['name']}/")
+    return f"/containers/{found.engine_name}/{word}"
+
+
+async def inspect(call: Call) -> Answer:
+    found = await found_container(call)
+    engine = call.cluster.engine(HostId(found.host.id))
+    query = {"size": 1} if call.head.wants("size") else {}
+    try:
+        seen: Json = await engine.json("GET", f"/containers/{found.engine_name}/json", query=query)
+    except EngineNotFound as error:
+        raise no_such("container", call.params["name"]) from error
+    rewriting = Rewriting(call.cluster.snapshot(), call.environment)
+    aliases = aliases_of(call.cluster.snapshot(), found)
+    return Answer(200, {**rewriting.inspected(found.host, seen, aliases), "Node": node_of(found.host)})
+
+
+def aliases_of(snapshot: Snapshot, found: Found) -> dict[str, tuple[str, ...]]:
+    revision = snapshot.get(Revision, found.unit.revision) if found.unit is not None else None
+    if revision is None:
+        return {}
+    return {one.network: one.aliases for one in revision.spec.container.networks}
+
+
+def node_of(host: Host) -> Json:
+    """As classic Swarm said where a container is."""
+    return {
+        "ID": host.id,
+        "Name": host.name,
+        "IP": host.facts.address,
+        "Addr": host.facts.address,
+        "Cpus": host.facts.cpus,
+        "Memory": host.facts.memory_bytes,
+        "Labels": dict(host.labels),
+    }

@@ -1,0 +1,175 @@
+"""`GET /containers/json`: every host's own list, put together as if it were one engine's."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from paddock.core.draft import GONE
+from paddock.core.standalone import id_of
+from paddock.gateway.call import Call
+from paddock.gateway.client import Answer
+from paddock.gateway.filters import Filters, encode_filters, parse_filters
+from paddock.gateway.hosts import answered
+from paddock.gateway.problems import ApiProblem, status_and_words
+from paddock.gateway.router import Router
+from paddock.model.errors import PaddockError
+from paddock.model.objects import ContainerStatus, Host, HostId, Network, Revision, Unit
+from paddock.model.snapshot import Snapshot
+from paddock.model.specs import ServiceSpec
+
+Json = dict[str, Any]
+HIDDEN_LABELS = ("io.paddock.unit", "io.paddock.role", "io.paddock.name")
+"""How our agents know their containers; nobody else's business."""
+
+
+def register(router: Router) -> None:
+    router.add("GET", "/containers/json", containers)
+
+
+async def containers(call: Call) -> Answer:
+    filters = parse_filters(call.head.asked("filters"))
+    nodes = filters.pop("node", [])
+    limit = _limit(call)
+    hosts = [host for host in call.gateway.hosts.reachable(call.environment) if not nodes or host.name in nodes]
+    query: dict[str, str | int | bool] = {"all": call.head.wants("all"), "size": call.head.wants("size")}
+    if limit > 0:
+        query["limit"] = limit
+    if filters:
+        query["filters"] = encode_filters(_for_engines(call, filters))
+
+    async def ask(host: Host) -> list[Json]:
+        found: list[Json] = await call.cluster.engine(HostId(host.id)).json("GET", "/containers/json", query=query)
+        return found
+
+    told = await call.gateway.hosts.ask_each(hosts, ask)
+    refuse_if_all_did(told)
+    rewriting = Rewriting(call.cluster.snapshot(), call.environment)
+    merged = [rewriting.listed(host, container) for host, found in answered(told) for container in found]
+    if call.head.wants("all") and not filters:
+        merged += _out_of_sight(call, [host for host, _ in answered(told)], nodes)
+    merged.sort(key=lambda container: (-int(container.get("Created") or 0), str(container.get("Id"))))
+    return Answer(200, merged[:limit] if limit > 0 else merged)
+
+
+def _out_of_sight(call: Call, seen: list[Host], nodes: list[str]) -> list[Json]:
+    """What is known of containers on hosts that do not answer now, as classic Swarm showed them."""
+    snapshot = call.cluster.snapshot()
+    answering = [host.id for host in seen]
+    found = []
+    for host in call.gateway.hosts.all(call.environment):
+        if host.id in answering or (nodes and host.name not in nodes):
+            continue
+        for unit in snapshot.units_on_host(HostId(host.id)):
+            revision = snapshot.get(Revision, unit.revision)
+            if revision is None or unit.state in GONE:
+                continue
+            found += [
+                _remembered(host, unit, status, revision.spec)
+                for status in unit.containers
+                if status.id and not status.role
+            ]
+    return found
+
+
+def _remembered(host: Host, unit: Unit, status: ContainerStatus, spec: ServiceSpec) -> Json:
+    config = spec.container.config
+    return {
+        "Id": status.id,
+        "Names": [f"/{status.name.removeprefix('/') or unit.name}"],
+        "Image": spec.container.image,
+        "ImageID": "",
+        "Command": " ".join(str(word) for word in config.get("Cmd") or ()),
+        "Created": int(unit.created_at_s),
+        "State": status.state,
+        "Status": f"Host Down ({host.name})",
+        "Ports": [],
+        "Labels": dict(config.get("Labels") or {}),
+        "HostConfig": {"NetworkMode": "default"},
+        "NetworkSettings": {"Networks": {}},
+        "Mounts": [],
+        "Node": host.name,
+    }
+
+
+def _limit(call: Call) -> int:
+    text = call.head.asked("limit", "0") or "0"
+    if not text.lstrip("-").isdigit() or len(text) > 9:
+        raise ApiProblem(400, f"limit must be a number, not {text[:40]!r}")
+    return int(text)
+
+
+def _for_engines(call: Call, filters: Filters) -> Filters:
+    """Networks go by ids of the cluster here and by their names there."""
+    if "network" not in filters:
+        return filters
+    networks = call.cluster.snapshot().in_environment(Network, call.environment)
+    names = {id_of("network", network.id): network.name for network in networks}
+    return {**filters, "network": [names.get(value, value) for value in filters["network"]]}
+
+
+def refuse_if_all_did(told: list[tuple[Host, Any]]) -> None:
+    """A filter that no engine understands is the client's fault; one host that is away is not."""
+    errors = [error for _, error in told if isinstance(error, PaddockError)]
+    if errors and len(errors) == len(told) and status_and_words(errors[0])[0] < 500:
+        raise errors[0]
+
+
+class Rewriting:
+    """Engines' words about containers in the cluster's: its network ids, without the labels that are ours."""
+
+    def __init__(self, snapshot: Snapshot, environment: str) -> None:
+        self._networks = {
+            network.name: id_of("network", network.id) for network in snapshot.in_environment(Network, environment)
+        }
+
+    def listed(self, host: Host, container: Json) -> Json:
+        ports = [_reached_at(host, port, "IP") for port in container.get("Ports") or ()]
+        return {
+            **self._with_networks(container),
+            "Ports": [port for port in ports if port is not None],
+            "Labels": self.labels(container.get("Labels") or {}),
+            "Node": host.name,
+        }
+
+    def inspected(self, host: Host, container: Json, aliases: dict[str, tuple[str, ...]]) -> Json:
+        """`aliases`: network -> those asked for, which the engine was not told."""
+        config = container.get("Config") or {}
+        labels = self.labels(config.get("Labels") or {})
+        told = self._with_networks(container)
+        settings = dict(told.get("NetworkSettings") or {})
+        settings["Ports"] = {
+            target: None if bindings is None else [one for binding in bindings if (one := _reached_at(host, binding))]
+            for target, bindings in (settings.get("Ports") or {}).items()
+        }
+        networks = settings.get("Networks") or {}
+        settings["Networks"] = {
+            name: {**endpoint, "Aliases": _all_aliases(endpoint, aliases.get(name, ()))}
+            for name, endpoint in networks.items()
+        }
+        return {**told, "NetworkSettings": settings, "Config": {**config, "Labels": labels}}
+
+    def labels(self, labels: dict[str, str]) -> dict[str, str]:
+        return {key: value for key, value in labels.items() if key not in HIDDEN_LABELS}
+
+    def _with_networks(self, container: Json) -> Json:
+        settings = container.get("NetworkSettings")
+        if not settings or not settings.get("Networks"):
+            return container
+        networks = {
+            name: {**endpoint, "NetworkID": self._networks[name]} if name in self._networks else endpoint
+            for name, endpoint in settings["Networks"].items()
+        }
+        return {**container, "NetworkSettings": {**settings, "Networks": networks}}
+
+
+def _all_aliases(endpoint: Json, asked: tuple[str, ...]) -> list[str] | None:
+    found = list(dict.fromkeys([*asked, *(endpoint.get("Aliases") or ())]))
+    return found or None
+
+
+def _reached_at(host: Host, port: Json, key: str = "HostIp") -> Json | None:
+    """A port bound to every address of a host is reached at that host's; its twin for IPv6 says nothing more."""
+    bound = port.get(key)
+    if bound == "::" and host.facts.address:
+        return None
+    return {**port, key: host.facts.address} if bound == "0.0.0.0" and host.facts.address else port

@@ -1,0 +1,380 @@
+"""Networks of the cluster as Docker's clients see them: made once, wherever their containers land.
+
+The engines' own `bridge`, `host` and `none` are listed too, since clients look for them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import UTC, datetime
+from typing import Any
+
+from msgspec.structs import replace
+
+from paddock.core.draft import GONE
+from paddock.core.standalone import HOME_NETWORK, Connected, connect, disconnect, id_of, new_network
+from paddock.core.subnets import ipv4_subnets, mac_of
+from paddock.drivers.docker_body import connect_body
+from paddock.gateway import shapes
+from paddock.gateway.call import Call
+from paddock.gateway.client import Answer
+from paddock.gateway.filters import Filters, labels_match, parse_filters
+from paddock.gateway.finding import Found
+from paddock.gateway.problems import ApiProblem, no_such
+from paddock.gateway.router import Router
+from paddock.gateway.shapes import check_shape
+from paddock.gateway.wishes import attachment
+from paddock.model.changes import Change, Put
+from paddock.model.errors import Conflict, PaddockError, Transient
+from paddock.model.objects import HostId, Network, NetworkId, Revision, Unit
+from paddock.model.snapshot import Snapshot
+from paddock.model.specs import NetworkSpec
+from paddock.model.steps import ConnectNetwork
+from paddock.wire.engine_http import EngineHttp, EngineNotFound
+
+Json = dict[str, Any]
+OF_ENGINES = ("bridge", "host", "none")
+DRIVERS = ("", "bridge", "overlay", "default")
+READY_TIMEOUT_S = 20.0
+LOOK_AGAIN_S = 0.05
+
+
+def register(router: Router) -> None:
+    router.add("GET", "/networks", listed)
+    router.add("POST", "/networks/create", create)
+    router.add("POST", "/networks/prune", prune)
+    router.add("GET", "/networks/{name}", inspected)
+    router.add("DELETE", "/networks/{name}", remove)
+    router.add("POST", "/networks/{name}/connect", connected)
+    router.add("POST", "/networks/{name}/disconnect", disconnected)
+
+
+# Finding and showing
+
+
+def network_called(snapshot: Snapshot, environment: str, name: str) -> Network:
+    """By name, id or the beginning of an id. Raises `ApiProblem`."""
+    known = snapshot.named(Network, environment, name)
+    if known is not None and not known.removing:
+        return known
+    everyone = [network for network in snapshot.in_environment(Network, environment) if not network.removing]
+    found = [network for network in everyone if name and id_of("network", network.id).startswith(name)]
+    if len(found) > 1:
+        raise ApiProblem(400, f"network {name} is ambiguous ({len(found)} matches found on ID prefix)")
+    if not found:
+        raise no_such("network", name)
+    return found[0]
+
+
+def time_text(at_s: float) -> str:
+    """RFC 3339 as the engine writes it."""
+    return datetime.fromtimestamp(at_s, UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
+
+
+def network_view(snapshot: Snapshot, network: Network, *, containers: bool) -> Json:
+    configs = [{"Subnet": network.subnet}] if network.subnet else []
+    if configs and network.spec.gateway:
+        configs[0]["Gateway"] = network.spec.gateway
+    if configs and network.spec.ip_range:
+        configs[0]["IPRange"] = network.spec.ip_range
+    driver = network.spec.driver if network.spec.driver not in ("", "default") else "bridge"
+    return {
+        "Name": network.name,
+        "Id": id_of("network", network.id),
+        "Created": time_text(network.created_at_s),
+        "Scope": "swarm" if driver == "overlay" else "local",
+        "Driver": driver,
+        "EnableIPv4": True,
+        "EnableIPv6": network.spec.enable_ipv6,
+        "IPAM": {"Driver": "default", "Options": None, "Config": configs},
+        "Internal": network.spec.internal,
+        "Attachable": network.spec.attachable,
+        "Ingress": False,
+        "ConfigFrom": {"Network": ""},
+        "ConfigOnly": False,
+        "Containers": _containers(snapshot, network) if containers else {},
+        "Options": dict(network.spec.options),
+        "Labels": dict(network.spec.labels),
+    }
+
+
+def _containers(snapshot: Snapshot, network: Network) -> Json:
+    found: Json = {}
+    bits = network.subnet.partition("/")[2]
+    for unit in snapshot.units_on_network(NetworkId(network.id)):
+        address = unit.addresses[NetworkId(network.id)]
+        for status in unit.containers:
+            if not status.role and status.id and unit.state not in GONE and status.state in ("running", "paused"):
+                found[status.id] = {
+                    "Name": status.name.removeprefix("/") or unit.name,
+                    "EndpointID": id_of("endpoint", f"{network.id}/{unit.id}"),
+                    "MacAddress": mac_of(address),
+                    "IPv4Address": f"{address}/{bits}",
+                    "IPv6Address": "",
+                }
+    return found
+
+
+async def of_engines(call: Call) -> list[Json]:
+    """`bridge`, `host` and `none` as one engine has them."""
+    host = call.gateway.hosts.any(call.environment)
+    engine = call.cluster.engine(HostId(host.id))
+    found: list[Json] = await engine.json("GET", "/networks", query={"filters": '{"type":{"builtin":true}}'})
+    return [network for network in found if network.get("Name") in OF_ENGINES]
+
+
+async def listed(call: Call) -> Answer:
+    filters = parse_filters(call.head.asked("filters"))
+    snapshot = call.cluster.snapshot()
+    views = [
+        network_view(snapshot, network, containers=False)
+        for network in snapshot.in_environment(Network, call.environment)
+        if not network.removing
+    ]
+    views += await of_engines(call)
+    used = _used_names(snapshot, call.environment)
+    return Answer(200, [view for view in views if _fits(view, filters, used)])
+
+
+def _used_names(snapshot: Snapshot, environment: str) -> dict[str, None]:
+    networks = snapshot.in_environment(Network, environment)
+    return dict.fromkeys(network.name for network in networks if _in_use(snapshot, network))
+
+
+def _fits(view: Json, filters: Filters, used: dict[str, None]) -> bool:
+    for name, values in filters.items():
+        match name:
+            case "name":
+                fits = any(value in view["Name"] for value in values)
+            case "id":
+                fits = any(view["Id"].startswith(value) for value in values)
+            case "driver":
+                fits = view["Driver"] in values
+            case "scope":
+                fits = view["Scope"] in values
+            case "type":
+                fits = ("builtin" if view["Name"] in OF_ENGINES else "custom") in values
+            case "dangling":
+                dangling = view["Name"] not in used and view["Name"] not in OF_ENGINES
+                fits = dangling == any(value in ("true", "1") for value in values)
+            case "label" | "label!":
+                fits = labels_match(filters, view.get("Labels") or {})
+            case _:
+                raise ApiProblem(400, f"invalid filter '{name}'")
+        if not fits:
+            return False
+    return True
+
+
+async def inspected(call: Call) -> Answer:
+    name = call.params["name"]
+    try:
+        network = network_called(call.cluster.snapshot(), call.environment, name)
+    except ApiProblem as error:
+        for view in await of_engines(call):
+            if view["Name"] == name or (len(name) >= 4 and view["Id"].startswith(name)):
+                return Answer(200, {**view, "Containers": {}})
+        raise error
+    return Answer(200, network_view(call.cluster.snapshot(), network, containers=True))
+
+
+# Making and removing
+
+
+async def create(call: Call) -> Answer:
+    body = await call.json_object()
+    check_shape(body, shapes.Network)
+    spec = network_spec(body)
+
+    def decide(snapshot: Snapshot) -> tuple[list[Change], Network]:
+        _check_subnets(snapshot, call.environment, spec)
+        network, changes = new_network(snapshot, call.environment, spec, call.cluster.world.now_s())
+        if not network.subnet:
+            raise ApiProblem(403, "could not find an available, non-overlapping IPv4 address pool for the network")
+        return changes, network
+
+    try:
+        network, _ = await call.cluster.commit(decide)
+    except Conflict as error:
+        raise ApiProblem(409, error.message) from error
+    return Answer(201, {"Id": id_of("network", network.id), "Warning": ""})
+
+
+def network_spec(body: Json) -> NetworkSpec:
+    """Raises `ApiProblem`."""
+    name = str(body.get("Name") or "")
+    if not name.strip():
+        raise ApiProblem(400, "network name is required")
+    if name in OF_ENGINES or name == "default":
+        raise ApiProblem(403, f"operation is not permitted on predefined {name} network")
+    driver = str(body.get("Driver") or "")
+    if driver not in DRIVERS:
+        raise ApiProblem(404, f"network driver {driver} is not one of the cluster's: use bridge or overlay")
+    configs = (body.get("IPAM") or {}).get("Config") or []
+    first = configs[0] if configs else {}
+    return NetworkSpec(
+        name=name,
+        driver=driver,
+        internal=bool(body.get("Internal")),
+        attachable=bool(body.get("Attachable")),
+        enable_ipv6=bool(body.get("EnableIPv6")),
+        subnets=tuple(str(config["Subnet"]) for config in configs if config.get("Subnet")),
+        ip_range=str(first.get("IPRange") or ""),
+        gateway=str(first.get("Gateway") or ""),
+        options={str(key): str(value) for key, value in (body.get("Options") or {}).items()},
+        labels={str(key): str(value) for key, value in (body.get("Labels") or {}).items()},
+    )
+
+
+def _check_subnets(snapshot: Snapshot, environment: str, spec: NetworkSpec) -> None:
+    asked = list(ipv4_subnets(spec.subnets))
+    if spec.subnets and not asked:
+        raise ApiProblem(400, f"invalid subnet {spec.subnets[0]}: give an IPv4 network such as 10.20.0.0/16")
+    for other in snapshot.in_environment(Network, environment):
+        for subnet in ipv4_subnets([other.subnet] if other.subnet else []):
+            if any(subnet.overlaps(wanted) for wanted in asked):
+                raise ApiProblem(
+                    403, f"Pool overlaps with other one on this address space: network {other.name} has {subnet}"
+                )
+
+
+def _in_use(snapshot: Snapshot, network: Network) -> bool:
+    units = snapshot.units_on_network(NetworkId(network.id))
+    if any(unit.state not in GONE for unit in units):
+        return True
+    revisions = snapshot.in_environment(Revision, network.environment)
+    return any(network.id in revision.networks.values() for revision in revisions)
+
+
+async def remove(call: Call) -> Answer:
+    name = call.params["name"]
+    if name in OF_ENGINES:
+        raise ApiProblem(403, f"{name} is a pre-defined network and cannot be removed")
+
+    def decide(snapshot: Snapshot) -> tuple[list[Change], None]:
+        network = network_called(snapshot, call.environment, name)
+        if _in_use(snapshot, network):
+            id = id_of("network", network.id)
+            raise ApiProblem(403, f"error while removing network: network {network.name} id {id} has active endpoints")
+        return [Put(object=replace(network, removing=True), reason="removed through the Docker API")], None
+
+    await call.cluster.commit(decide)
+    return Answer(204)
+
+
+async def prune(call: Call) -> Answer:
+    filters = parse_filters(call.head.asked("filters"))
+
+    def decide(snapshot: Snapshot) -> tuple[list[Change], list[str]]:
+        unused = [
+            network
+            for network in snapshot.in_environment(Network, call.environment)
+            if not network.removing
+            and not network.stack
+            and network.name != HOME_NETWORK
+            and labels_match(filters, network.spec.labels)
+            and not _in_use(snapshot, network)
+        ]
+        changes: list[Change] = [
+            Put(object=replace(network, removing=True), reason="pruned through the Docker API") for network in unused
+        ]
+        return changes, [network.name for network in unused]
+
+    names, _ = await call.cluster.commit(decide)
+    return Answer(200, {"NetworksDeleted": names or None})
+
+
+# Connecting
+
+
+async def connected(call: Call) -> Answer:
+    body = await call.json_object()
+    check_shape(body, shapes.Connection)
+    found = await call.gateway.finder.container(call.environment, str(body.get("Container") or ""))
+    name = call.params["name"]
+    engine = call.cluster.engine(HostId(found.host.id))
+    if name in OF_ENGINES or found.unit is None:
+        await engine.call("POST", f"/networks/{name}/connect", body={**body, "Container": found.engine_name})
+        return Answer(200)
+    unit = _standalone(found)
+    made = await _committed(call, unit, name, body.get("EndpointConfig") or {})
+    try:
+        await _joined(engine, found, made)
+    except PaddockError:
+        await _undone(call, made.unit, made.network)
+        raise
+    return Answer(200)
+
+
+def _standalone(found: Found) -> Unit:
+    assert found.unit is not None
+    if not found.unit.standalone:
+        raise ApiProblem(403, f"{found.unit.name} belongs to stack {found.unit.stack_name}: change its networks there")
+    return found.unit
+
+
+async def _committed(call: Call, unit: Unit, name: str, endpoint: Json) -> Connected:
+    def decide(snapshot: Snapshot) -> tuple[tuple[Change, ...], Connected]:
+        network = network_called(snapshot, call.environment, name)
+        known = snapshot.get(Unit, unit.id)
+        if known is None:
+            raise no_such("container", unit.name)
+        made = connect(snapshot, known, network, attachment(network.name, endpoint), call.cluster.world.now_s())
+        return made.changes, made
+
+    try:
+        return (await call.cluster.commit(decide))[0]
+    except Conflict as error:
+        raise ApiProblem(403, error.message) from error
+
+
+async def _joined(engine: EngineHttp, found: Found, made: Connected) -> None:
+    """Once the host's agent has made the network there."""
+    await _network_there(engine, made.network.name)
+    address = made.unit.addresses[NetworkId(made.network.id)]
+    step = ConnectNetwork(container=found.engine_name, network=made.network.name, ipv4=address, mac=mac_of(address))
+    api = engine.api or await engine.negotiate()
+    await engine.call("POST", f"/networks/{made.network.name}/connect", body=connect_body(step, api))
+
+
+async def _network_there(engine: EngineHttp, name: str) -> None:
+    try:
+        async with asyncio.timeout(READY_TIMEOUT_S):
+            while True:
+                try:
+                    await engine.call("GET", f"/networks/{name}")
+                    return
+                except EngineNotFound:
+                    await asyncio.sleep(LOOK_AGAIN_S)
+    except TimeoutError:
+        raise Transient(f"the host has not made network {name} within {READY_TIMEOUT_S:.0f} s") from None
+
+
+async def _undone(call: Call, unit: Unit, network: Network) -> None:
+    def decide(snapshot: Snapshot) -> tuple[list[Change], None]:
+        known, there = snapshot.get(Unit, unit.id), snapshot.get(Network, network.id)
+        if known is None or there is None or network.id not in known.addresses:
+            return [], None
+        return disconnect(snapshot, known, there, call.cluster.world.now_s()), None
+
+    await call.cluster.commit(decide)
+
+
+async def disconnected(call: Call) -> Answer:
+    body = await call.json_object()
+    name = call.params["name"]
+    found = await call.gateway.finder.container(call.environment, str(body.get("Container") or ""))
+    engine = call.cluster.engine(HostId(found.host.id))
+    network = None if name in OF_ENGINES else network_called(call.cluster.snapshot(), call.environment, name)
+    if found.unit is not None and network is not None:
+        _standalone(found)
+    path = f"/networks/{network.name if network is not None else name}/disconnect"
+    try:
+        await engine.call("POST", path, body={**body, "Container": found.engine_name})
+    except EngineNotFound:
+        if network is None:
+            raise
+        raise ApiProblem(403, f"container {found.engine_name} is not connected to network {network.name}") from None
+    if network is not None and found.unit is not None:
+        await _undone(call, found.unit, network)
+    return Answer(200)

@@ -1,0 +1,236 @@
+"""Containers that somebody else makes: wished for, prepared, connected, renamed, gone; and never made by us."""
+
+from __future__ import annotations
+
+import msgspec
+import pytest
+
+from paddock.core.assignment import answers, assignment
+from paddock.core.dry_run import dry_run
+from paddock.core.standalone import (
+    HOME_NETWORK,
+    NameInUse,
+    connect,
+    disconnect,
+    forget,
+    new_network,
+    rename,
+    volume_named,
+    wish,
+)
+from paddock.model.assignment import NameAssignment, NetworkAssignment, UnitAssignment
+from paddock.model.changes import Put
+from paddock.model.check import problems, problems_between
+from paddock.model.errors import Conflict, NotFound
+from paddock.model.objects import ContainerStatus, HostId, Network, Revision, Service, Unit, UnitState, Volume
+from paddock.model.snapshot import Snapshot
+from paddock.model.specs import Attachment, NetworkSpec, Placement, ServiceSpec, VolumeMount
+from pretend_cluster import ENVIRONMENT, Cluster, make_service
+
+
+def spec(name: str = "web", **fields: object) -> ServiceSpec:
+    fields.setdefault("networks", (Attachment(network=HOME_NETWORK),))
+    return make_service(name, mode="standalone", container_name=name, **fields)
+
+
+def safe(snapshot: Snapshot) -> None:
+    assert problems(snapshot) == []
+
+
+def cluster_of(hosts: int = 3) -> Cluster:
+    cluster = Cluster.of(hosts)
+    cluster.check = safe
+    return cluster
+
+
+def run(cluster: Cluster, wanted: ServiceSpec) -> Unit:
+    """Wished for and placed in one commit, as the gateway does."""
+    changes = dry_run(cluster.snapshot, wish(cluster.snapshot, ENVIRONMENT, wanted, cluster.now_s), cluster.now_s)
+    cluster.commit(changes)
+    cluster.decide()
+    return unit_of(cluster, wanted.name)
+
+
+def unit_of(cluster: Cluster, name: str) -> Unit:
+    return cluster.snapshot.units_named(ENVIRONMENT, name)[-1]
+
+
+def seen(cluster: Cluster, name: str, state: UnitState, running: bool = True) -> Unit:
+    status = ContainerStatus(id=f"{name}-0123456789abcdef", name=name, state="running" if running else "exited")
+    now = msgspec.structs.replace(
+        unit_of(cluster, name), state=state, healthy=running, containers=(status,) if state >= UnitState.READY else ()
+    )
+    cluster.commit([Put(object=now, reason="reported")])
+    cluster.decide()
+    return now
+
+
+def names_of(cluster: Cluster, host: str) -> list[str]:
+    items = assignment(cluster.snapshot, HostId(f"host-{host}")).values()
+    return sorted(item.name for item in items if isinstance(item, NameAssignment))
+
+
+def test_it_is_placed_with_an_address_in_the_same_commit() -> None:
+    cluster = cluster_of()
+    unit = run(cluster, spec())
+    network = cluster.snapshot.named(Network, ENVIRONMENT, HOME_NETWORK)
+    assert network is not None
+    assert (unit.state, unit.standalone, list(unit.addresses)) == (UnitState.PLACED, True, [network.id])
+    items = assignment(cluster.snapshot, HostId(unit.host or ""))
+    told = next(item for item in items.values() if isinstance(item, UnitAssignment))
+    assert told.hands_off
+    assert told.containers[0].body == {}
+    assert any(isinstance(item, NetworkAssignment) for item in items.values())
+
+
+def test_an_end_of_its_own_is_no_end_of_the_unit() -> None:
+    cluster = cluster_of()
+    run(cluster, spec())
+    for running in (True, False, True):
+        seen(cluster, "web", UnitState.READY, running)
+        unit = unit_of(cluster, "web")
+        assert (unit.state, unit.ready, answers(cluster.snapshot, unit)) == (UnitState.READY, running, running)
+        assert len(cluster.snapshot.units_named(ENVIRONMENT, "web")) == 1
+
+
+def test_it_is_named_by_name_short_id_and_alias() -> None:
+    cluster = cluster_of()
+    unit = run(cluster, spec(networks=(Attachment(network=HOME_NETWORK, aliases=("www",)),)))
+    seen(cluster, "web", UnitState.READY)
+    host = (unit.host or "").removeprefix("host-")
+    assert names_of(cluster, host) == ["web", "web-01234567", "www"]
+    seen(cluster, "web", UnitState.READY, running=False)
+    assert names_of(cluster, host) == []
+
+
+def test_what_was_removed_is_forgotten_and_not_made_anew() -> None:
+    cluster = cluster_of()
+    run(cluster, spec())
+    seen(cluster, "web", UnitState.READY)
+    seen(cluster, "web", UnitState.REMOVED)
+    assert cluster.snapshot.units_named(ENVIRONMENT, "web") == []
+    assert not cluster.snapshot.table(Service)
+    assert not cluster.snapshot.table(Revision)
+    run(cluster, spec())
+
+
+def test_what_could_not_be_prepared_is_tried_elsewhere() -> None:
+    cluster = cluster_of()
+    first = run(cluster, spec())
+    seen(cluster, "web", UnitState.REJECTED)
+    seen(cluster, "web", UnitState.REMOVED)
+    second = unit_of(cluster, "web")
+    assert second.generation == first.generation + 1
+    assert second.host != first.host
+
+
+def test_it_stays_with_a_host_that_is_lost() -> None:
+    cluster = cluster_of()
+    unit = run(cluster, spec())
+    seen(cluster, "web", UnitState.READY)
+    host = (unit.host or "").removeprefix("host-")
+    cluster.lose(host)
+    waiting = unit_of(cluster, "web")
+    assert (waiting.host, waiting.state) == (unit.host, UnitState.READY)
+    assert waiting.waiting is not None
+    assert "docker run" in waiting.waiting.reason
+    cluster.bring_back(host)
+    assert unit_of(cluster, "web").waiting is None
+
+
+def test_a_name_is_had_once() -> None:
+    cluster = cluster_of()
+    unit = run(cluster, spec())
+    with pytest.raises(NameInUse) as refusal:
+        wish(cluster.snapshot, ENVIRONMENT, spec(), cluster.now_s)
+    assert refusal.value.unit == unit
+    service = cluster.snapshot.get(Service, unit.service)
+    assert service is not None
+    cluster.commit(forget(cluster.snapshot, service))
+    again = run(cluster, spec())
+    assert again.id != unit.id
+
+
+def test_a_network_must_be_there() -> None:
+    with pytest.raises(NotFound, match="network nowhere not found"):
+        wish(cluster_of().snapshot, ENVIRONMENT, spec(networks=(Attachment(network="nowhere"),)), 1.0)
+
+
+def test_volumes_are_made_and_bind_to_its_host() -> None:
+    cluster = cluster_of()
+    unit = run(cluster, spec(volumes=(VolumeMount(volume="data", target="/d"),)))
+    volume = cluster.snapshot.named(Volume, ENVIRONMENT, "data")
+    assert volume is not None
+    assert volume.host == unit.host
+    for number in range(4):
+        other = run(cluster, spec(f"other{number}", volumes=(VolumeMount(volume="data", target="/d"),)))
+        assert other.host == unit.host
+    assert volume_named(cluster.snapshot, ENVIRONMENT, "data", 1.0) == (volume, [])
+
+
+def test_constraints_hold() -> None:
+    cluster = cluster_of()
+    unit = run(cluster, spec(placement=Placement(constraints=("node.hostname==h2",))))
+    assert unit.host == "host-h2"
+
+
+def make_network(cluster: Cluster, name: str) -> Network:
+    network, changes = new_network(cluster.snapshot, ENVIRONMENT, NetworkSpec(name=name), cluster.now_s)
+    cluster.commit(changes)
+    cluster.decide()
+    return network
+
+
+def test_networks_are_joined_and_left() -> None:
+    cluster = cluster_of()
+    unit = run(cluster, spec())
+    seen(cluster, "web", UnitState.READY)
+    network = make_network(cluster, "blue")
+    before = cluster.snapshot
+    made = connect(before, unit_of(cluster, "web"), network, Attachment(network="blue", aliases=("w",)), 1.0)
+    cluster.commit(made.changes)
+    cluster.decide()
+    joined = unit_of(cluster, "web")
+    assert sorted(joined.addresses) == sorted([*unit.addresses, network.id])
+    assert problems_between(before, cluster.snapshot) == []
+    host = (unit.host or "").removeprefix("host-")
+    assert "w" in names_of(cluster, host)
+    with pytest.raises(Conflict, match="already exists in network"):
+        connect(cluster.snapshot, joined, network, Attachment(network="blue"), 1.0)
+    cluster.commit(disconnect(cluster.snapshot, joined, network, 1.0))
+    cluster.decide()
+    assert unit_of(cluster, "web").addresses == unit.addresses
+    assert "w" not in names_of(cluster, host)
+
+
+def test_an_address_of_somebody_else_is_not_given() -> None:
+    cluster = cluster_of()
+    network = make_network(cluster, "blue")
+    first = run(cluster, spec("first", networks=(Attachment(network="blue"),)))
+    second = run(cluster, spec("second"))
+    address = next(iter(first.addresses.values()))
+    fresh = cluster.snapshot.get(Network, network.id)
+    assert fresh is not None
+    with pytest.raises(Conflict, match="cannot be had"):
+        connect(cluster.snapshot, second, fresh, Attachment(network="blue", ipv4_address=address), 1.0)
+
+
+def test_it_is_renamed() -> None:
+    cluster = cluster_of()
+    unit = run(cluster, spec())
+    run(cluster, spec("taken"))
+    with pytest.raises(NameInUse):
+        rename(cluster.snapshot, unit, "taken")
+    before = cluster.snapshot
+    cluster.commit(rename(before, unit_of(cluster, "web"), "site"))
+    cluster.decide()
+    assert problems_between(before, cluster.snapshot) == []
+    assert unit_of(cluster, "site").id == unit.id
+    run(cluster, spec())
+
+
+def test_two_networks_of_one_name_cannot_be() -> None:
+    cluster = cluster_of()
+    make_network(cluster, "blue")
+    with pytest.raises(Conflict):
+        make_network(cluster, "blue")
