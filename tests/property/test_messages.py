@@ -80,7 +80,7 @@ def heard_or_refused(data: bytes) -> None:
         message = decode_from_agent(data)
     except (msgspec.DecodeError, UnicodeDecodeError):
         return
-    assert isinstance(message, Hello | Heartbeat | Confirm | Report | Facts)
+    assert isinstance(message, FromAgent)
 
 
 @given(texts, texts, texts)
