@@ -272,7 +272,7 @@ def lab() -> Iterator[Lab]:
     """Three hosts with agents, a server, and images. A fresh one is taken away again without a trace."""
     reused = os.environ.get(REUSED)
     root = Path(reused) if reused else Path(tempfile.mkdtemp(prefix="pd"))
-    name = root.name if reused else f"e{os.getpid() % 0xFFFFF:05x}"
+    name = root.name
     config = (
         Path(os.environ.get("PADDOCK_CONFIG", "")) if reused else Path(tempfile.mkdtemp(prefix="pc")) / "config.json"
     )

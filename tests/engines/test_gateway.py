@@ -11,17 +11,16 @@ from pathlib import Path
 
 import pytest
 
-from cluster_lab import Lab, lab
+from cluster_lab import Lab
 from docker_client import Docker, missing
 from waiting import until
 
 pytestmark = [pytest.mark.engines, pytest.mark.skipif(bool(missing()), reason=missing())]
 
 
-@pytest.fixture(scope="module")
-def cluster() -> Iterator[Lab]:
-    with lab() as found:
-        yield found
+@pytest.fixture
+def cluster(lab: Lab) -> Lab:
+    return lab
 
 
 @pytest.fixture
