@@ -147,10 +147,10 @@ def test_networks_are_joined_and_left(docker: Docker) -> None:
 
 
 def test_an_address_may_be_asked_for(docker: Docker) -> None:
-    docker.done("network", "create", "--subnet", "10.77.0.0/16", "green")
-    docker.done("run", "-d", "--name", "fixed", "--network", "green", "--ip", "10.77.9.9", "busybox", "sleep", "1000")
-    assert docker.inspect("fixed")["NetworkSettings"]["Networks"]["green"]["IPAddress"] == "10.77.9.9"
-    assert "Pool overlaps" in docker.refused("network", "create", "--subnet", "10.77.1.0/24", "other")
+    docker.done("network", "create", "--subnet", "10.203.0.0/16", "green")
+    docker.done("run", "-d", "--name", "fixed", "--network", "green", "--ip", "10.203.9.9", "busybox", "sleep", "1000")
+    assert docker.inspect("fixed")["NetworkSettings"]["Networks"]["green"]["IPAddress"] == "10.203.9.9"
+    assert "Pool overlaps" in docker.refused("network", "create", "--subnet", "10.203.1.0/24", "other")
 
 
 def test_what_shares_is_on_one_host(docker: Docker) -> None:
