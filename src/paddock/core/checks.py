@@ -6,7 +6,7 @@ from ipaddress import IPv4Network
 
 from paddock.core.schedule.expressions import problem_with_affinity, problem_with_constraint
 from paddock.core.schedule.ports import containers_of
-from paddock.core.subnets import ipv4_subnets, number
+from paddock.core.subnets import ipv4_subnets, number, own_network_of_a_host
 from paddock.model.errors import Problem
 from paddock.model.objects import Environment, File, Network, Volume
 from paddock.model.snapshot import Snapshot
@@ -63,6 +63,8 @@ def _subnets(
         for subnet in asked:
             if subnet.prefixlen > 29:
                 found.append(_problem(field, f"{text} has no room for hosts and containers", "use a /29 or larger"))
+            if in_the_way := own_network_of_a_host(snapshot, environment.id, subnet):
+                found.append(_problem(field, f"{text} overlaps {in_the_way}", "ask for another subnet, or for none"))
             for other in snapshot.in_environment(Network, environment.id):
                 if other.name != name and other.subnet and IPv4Network(other.subnet).overlaps(subnet):
                     found.append(_problem(field, f"{text} overlaps {other.subnet} of network {other.name}"))

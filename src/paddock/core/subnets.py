@@ -15,6 +15,9 @@ from functools import lru_cache
 from ipaddress import IPv4Address, IPv4Network
 from typing import NamedTuple
 
+from paddock.model.objects import Host
+from paddock.model.snapshot import Snapshot
+
 LARGEST_BLOCK_BITS = 28
 FIRST_VNI = 4096
 LAST_VNI = (1 << 24) - 1
@@ -109,3 +112,12 @@ def lowest_free(taken: Iterable[int], first: int) -> int:
             break
         first += 1
     return first
+
+
+def own_network_of_a_host(snapshot: Snapshot, environment: str, asked: IPv4Network) -> str:
+    """ "network 10.1.0.0/24 of host h1" where `asked` overlaps one: it would cut that host off. "" where it is free."""
+    for host in snapshot.in_environment(Host, environment):
+        for own in ipv4_subnets(host.facts.subnets):
+            if own.overlaps(asked):
+                return f"network {own} of host {host.name}"
+    return ""

@@ -13,7 +13,7 @@ from msgspec.structs import replace
 
 from paddock.core.draft import GONE
 from paddock.core.standalone import HOME_NETWORK, Connected, connect, disconnect, id_of, new_network
-from paddock.core.subnets import ipv4_subnets, mac_of
+from paddock.core.subnets import ipv4_subnets, mac_of, own_network_of_a_host
 from paddock.drivers.docker_body import connect_body
 from paddock.gateway import shapes
 from paddock.gateway.call import Call
@@ -230,6 +230,9 @@ def _check_subnets(snapshot: Snapshot, environment: str, spec: NetworkSpec) -> N
     asked = list(ipv4_subnets(spec.subnets))
     if spec.subnets and not asked:
         raise ApiProblem(400, f"invalid subnet {spec.subnets[0]}: give an IPv4 network such as 10.20.0.0/16")
+    for wanted in asked:
+        if in_the_way := own_network_of_a_host(snapshot, environment, wanted):
+            raise ApiProblem(403, f"Pool overlaps with other one on this address space: {in_the_way}")
     for other in snapshot.in_environment(Network, environment):
         for subnet in ipv4_subnets([other.subnet] if other.subnet else []):
             if any(subnet.overlaps(wanted) for wanted in asked):
