@@ -36,10 +36,8 @@ class Renewable(Protocol):
 
 
 class Renewing(Protocol):
-    """A session. `can_renew`: its server knows how; `renew` raises `ChannelClosed`."""
+    """A session. `renew` raises `ChannelClosed`."""
 
-    @property
-    def can_renew(self) -> bool: ...
     async def renew(self, request: str) -> str: ...
 
 
@@ -48,7 +46,7 @@ async def keep_renewed(certificate: Renewable, session: Callable[[], Renewing | 
     while True:
         await asyncio.sleep(CHECK_S)
         current = session()
-        if current is None or not current.can_renew or not certificate.due(world.now_s()):
+        if current is None or not certificate.due(world.now_s()):
             continue
         try:
             await certificate.accept(await current.renew(certificate.request()))

@@ -11,7 +11,7 @@ from paddock.model.errors import Transient
 from paddock.model.images import HeldImage
 from paddock.model.steps import PullImage
 from paddock.wire import messages
-from paddock.wire.messages import IMAGES_PROTOCOL, FetchedImage, FetchImage, FetchingImage
+from paddock.wire.messages import FetchedImage, FetchImage, FetchingImage
 from paddock.world.backoff import Backoff
 from paddock.world.world import World
 
@@ -40,9 +40,9 @@ class Images:
     # The session
 
     def begin_session(self, session: Session) -> None:
-        """A new session is told everything, if its server understands it."""
+        """A new session is told everything."""
         self._told = None
-        self._session = session if session.protocol >= IMAGES_PROTOCOL else None
+        self._session = session
         self._wake.set()
 
     def end_session(self) -> None:

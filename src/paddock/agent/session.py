@@ -17,7 +17,6 @@ from paddock.wire.messages import (
     HEARTBEAT_S,
     OLDEST_PROTOCOL,
     PROTOCOL,
-    RENEWAL_PROTOCOL,
     SILENT_AFTER_S,
     Assign,
     Confirm,
@@ -81,8 +80,6 @@ class Session:
         self._sent_at_s = 0.0
         self._renewed: asyncio.Queue[str] = asyncio.Queue(1)
         self.number = 0
-        self.protocol = OLDEST_PROTOCOL
-        self.can_renew = False
 
     async def run(self, host: str, instance: str, facts: HostFacts) -> str:
         try:
@@ -137,8 +134,6 @@ class Session:
         match message:
             case Welcome():
                 self.number = message.session
-                self.protocol = message.protocol
-                self.can_renew = message.protocol >= RENEWAL_PROTOCOL
                 self._reports.begin_session()
                 self._told.welcomed(message)
             case Goodbye():

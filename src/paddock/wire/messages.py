@@ -16,8 +16,6 @@ from paddock.model.reports import UnitReport
 
 PROTOCOL = 2
 OLDEST_PROTOCOL = 2
-IMAGES_PROTOCOL = 2
-RENEWAL_PROTOCOL = 2
 HEARTBEAT_S = 2.0
 """An agent that has sent nothing else for this long sends a `Heartbeat`."""
 SILENT_AFTER_S = 6.0

@@ -139,8 +139,7 @@ def test_joining_anew_forgets_what_was_renewed(tmp_path: Path) -> None:
 class Life:
     """A certificate of three days in virtual time, and a session that renews it, or refuses as often as told."""
 
-    def __init__(self, refusals: int = 0, *, can_renew: bool = True) -> None:
-        self.can_renew = can_renew
+    def __init__(self, refusals: int = 0) -> None:
         self.refusals = refusals
         self.begins_s = EPOCH_S
         self.asked_at_days: list[float] = []
@@ -183,7 +182,3 @@ def test_a_failed_renewal_is_tried_again_within_the_hour_and_the_life_goes_on() 
     asked = lived(Life(refusals=3), 3)
     pauses = [later - earlier for earlier, later in pairwise(asked)]
     assert pauses == pytest.approx([(RETRY_S + CHECK_S) / DAY_S] * 3, rel=0.01)
-
-
-def test_an_older_server_is_never_asked() -> None:
-    assert lived(Life(can_renew=False), 4) == []
