@@ -17,8 +17,11 @@ from paddock.model.objects import HostFacts, UnitState
 from paddock.model.reports import UnitReport
 from paddock.wire.channel import Channel, ChannelClosed
 from paddock.wire.messages import (
+    PROTOCOL,
     Assign,
     Confirm,
+    FetchedImage,
+    FetchImage,
     FromAgent,
     FromServer,
     Goodbye,
@@ -169,6 +172,8 @@ class Peer:
                     await self.say(Reported(number=message.number))
             case Confirm(assignment=version):
                 self.confirmed = version
+            case FetchImage(request=request):
+                await self.say(FetchedImage(request=request, found=False))
 
     async def _greet(self, hello: Hello) -> None:
         self.hellos.append(hello)
@@ -176,7 +181,7 @@ class Peer:
             await self.say(self.refusal)
             return
         self.session += 1
-        await self.say(Welcome(protocol=1, session=self.session, name="h1", environment="default"))
+        await self.say(Welcome(protocol=PROTOCOL, session=self.session, name="h1", environment="default"))
         if self.version:
             await self.say(Assign(version=self.version, whole=True, items=tuple(self.items.values())))
         self._connected.set()
