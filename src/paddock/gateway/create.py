@@ -18,7 +18,7 @@ from paddock.core.standalone import NameInUse, forget, id_of, wish
 from paddock.drivers.docker_body import connect_body, create_body
 from paddock.gateway import shapes
 from paddock.gateway.call import Call
-from paddock.gateway.classic import taken_out
+from paddock.gateway.classic import holds, image_affinities, taken_out
 from paddock.gateway.client import Answer
 from paddock.gateway.image_finding import bring_image, require_image
 from paddock.gateway.names import checked_name, made_up_name
@@ -33,7 +33,7 @@ from paddock.model.changes import Change
 from paddock.model.errors import NotFound, PaddockError, Transient
 from paddock.model.objects import Host, HostId, Network, NetworkId, Revision, Service, Unit, UnitId, UnitState
 from paddock.model.snapshot import Snapshot
-from paddock.model.specs import ServiceSpec
+from paddock.model.specs import Placement, ServiceSpec
 from paddock.model.steps import ConnectNetwork, CreateContainer
 from paddock.wire.engine_http import EngineError, EngineHttp
 
@@ -81,17 +81,32 @@ async def _wish(call: Call, body: Json) -> Wish:
     name = checked_name(asked) if asked else made_up_name(call.cluster.world)
     wanted = taken_out(body, call.gateway.hosts.all(environment))
     ids: dict[str, str] = {}
-    constraints = list(wanted.placement.constraints)
+    beside: dict[str, str] = {}
     for partner in leans_on(wanted.body):
         found = await call.gateway.finder.container(environment, partner)
         ids[partner] = found.engine_name
-        constraints.append(f"node.id=={found.host.id}")
+        called = found.unit.name if found.unit is not None else partner
+        known = beside.get(found.host.id)
+        beside[found.host.id] = f"{known} and {called}" if known else f"it needs {called}"
     return Wish(
         name=name,
         body=_with_network_names(call, with_partners(wanted.body, ids)),
-        placement=replace(wanted.placement, constraints=tuple(dict.fromkeys(constraints))),
+        placement=replace(wanted.placement, beside=beside, holders=_holders(call, wanted.placement)),
+        reschedule=wanted.reschedule,
         platform=call.head.asked("platform"),
     )
+
+
+def _holders(call: Call, placement: Placement) -> dict[str, tuple[str, ...]]:
+    hosts = call.gateway.hosts.all(call.environment)
+    return {
+        wish.text: tuple(
+            host.id
+            for host in hosts
+            if any(holds(image, wish.value) for image in call.cluster.images.on_host(HostId(host.id)))
+        )
+        for wish in image_affinities(placement)
+    }
 
 
 def _with_network_names(call: Call, body: Json) -> Json:

@@ -53,6 +53,8 @@ class Asked(msgspec.Struct, frozen=True, kw_only=True):
     more: tuple[tuple[str, str], ...] = ()
     finish: Callable[[], Awaitable[None]] | None = None
     """Done after a good answer's last byte and before its end, so that a client that waits for the end sees it."""
+    instead: bytes | None = None
+    """The content of an answer whose own never came, because its host is gone."""
     overheard: Overheard | None = None
     """Gets the content of the client's body; the end of it is held back until `end` has returned."""
 
@@ -180,7 +182,7 @@ async def _answer(
         await _hijacked(call, head, source, writer, sending)
         return head.status
     framing = response_framing(call.head.method, head)
-    if asked.finish is not None and head.status < 300 and framing.kind != "length":
+    if (asked.finish or asked.instead) and head.status < 300 and framing.kind != "length":
         await _reframed(call, asked, head, Body(source, framing))
         return head.status
     if framing.kind == "end":
@@ -198,16 +200,21 @@ async def _answer(
 
 async def _reframed(call: Call, asked: Asked, head: ResponseHead, body: Body) -> None:
     """Piece by piece as it comes, with an end of our own."""
-    assert asked.finish is not None
     headers = [(name, value) for name, value in _passed_on(call, asked, head) if name.lower() not in _FRAMING]
     await call.client.write(encode(head.line, [*headers, ("Transfer-Encoding", "chunked")]))
+    said = False
     try:
         async for piece in body.content():
             await call.client.chunk(piece)
-    except ApiProblem as error:
-        call.client.closing = True
-        raise ConnectionResetError(f"the answer of host {asked.host} broke off: {error}") from error
-    await asked.finish()
+            said = True
+    except (ApiProblem, OSError) as error:
+        if said or asked.instead is None:
+            call.client.closing = True
+            raise ConnectionResetError(f"the answer of host {asked.host} broke off: {error}") from error
+    if not said and asked.instead is not None:
+        await call.client.chunk(asked.instead)
+    if asked.finish is not None:
+        await asked.finish()
     await call.client.end()
 
 

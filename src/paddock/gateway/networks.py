@@ -19,7 +19,7 @@ from paddock.gateway import shapes
 from paddock.gateway.call import Call
 from paddock.gateway.client import Answer
 from paddock.gateway.filters import Filters, labels_match, parse_filters
-from paddock.gateway.finding import Found
+from paddock.gateway.finding import Found, cluster_id
 from paddock.gateway.problems import ApiProblem, no_such
 from paddock.gateway.router import Router
 from paddock.gateway.shapes import check_shape
@@ -105,7 +105,7 @@ def _containers(snapshot: Snapshot, network: Network) -> Json:
         address = unit.addresses[NetworkId(network.id)]
         for status in unit.containers:
             if not status.role and status.id and unit.state not in GONE and status.state in ("running", "paused"):
-                found[status.id] = {
+                found[cluster_id(unit, status)] = {
                     "Name": status.name.removeprefix("/") or unit.name,
                     "EndpointID": id_of("endpoint", f"{network.id}/{unit.id}"),
                     "MacAddress": mac_of(address),

@@ -66,6 +66,8 @@ class UnitAssignment(Item, frozen=True, kw_only=True, tag="unit"):
     reuses: UnitId | None = None
     hands_off: bool = False
     """Networks and volumes are made ready; the container is created, started and stopped by somebody else."""
+    remake: Literal["", "create", "start"] = ""
+    """`hands_off`, but the container takes the place of one on a lost host: it is made, and perhaps started, once."""
     engine_restarts: bool = False
     """The engine's own restart policy does the restarting: an exit is not the end of the unit."""
     restart: Literal["none", "on-failure", "any"] = "none"

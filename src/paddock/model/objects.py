@@ -238,6 +238,8 @@ class Unit(Object, frozen=True, kw_only=True):
     `addresses`: network id -> IPv4 address. `not_before_s`: backoff, do not start earlier. `reuses`: the earlier unit
     in this slot whose containers are started again instead of making new ones. `healthy`: the engine's healthcheck
     says so, or there is none; only meaningful while running. `standalone`: somebody else's to create, start and stop.
+    `known_as`: the id clients know its container by, when that is not its own: it took the place of one on a lost host.
+    `remake`: how far its host's agent makes such a container, which nobody asks for again ("" for all others).
     `forced`: the service's count of restarts asked for when it was made. `attempts`: restarts counted against the
     policy's limit. `crashes`: quick failures in a row, which set the backoff. `ended`: the final state it was
     superseded in, kept when its containers are removed later.
@@ -264,6 +266,8 @@ class Unit(Object, frozen=True, kw_only=True):
     reuses: UnitId | None = None
     placed_because: str = ""
     standalone: bool = False
+    known_as: str = ""
+    remake: Literal["", "create", "start"] = ""
     forced: int = 0
     attempts: int = 0
     crashes: int = 0
