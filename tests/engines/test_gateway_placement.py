@@ -82,15 +82,13 @@ def test_a_host_is_lost(lab: Lab, docker: Docker, tmp_path: Path) -> None:
     run(docker, "stays", "-e", "constraint:node==h2", "-l", "kind=pinned")
     id, before = docker.inspect("moves")["Id"], docker.inspect("moves")
     assert before["Node"]["Name"] == "h2"
-    watching = {
-        words[0]: docker.begin(*words)
-        for words in (
-            ("wait", "stays"),
-            ("logs", "-f", "stays"),
-            ("attach", "--no-stdin", "stays"),
-            ("exec", "stays", "sleep", "1000"),
-        )  # fmt: skip
-    }
+    commands = [
+        ("wait", "stays"),
+        ("logs", "-f", "stays"),
+        ("attach", "--no-stdin", "stays"),
+        ("exec", "stays", "sleep", "1000"),
+    ]
+    watching = {words[0]: docker.begin(*words) for words in commands}
     log = tmp_path / "events"
     following = ["docker", "events", "--format", "json"]
     with log.open("w") as lines:

@@ -73,6 +73,7 @@ def _container(snapshot: Snapshot, unit: Unit, revision: Revision, role: str) ->
         ),
         after=tuple(dict.fromkeys([*partners.values(), *([unit.name] if role else [])])),
         stop_grace_s=container.stop_grace_s,
+        adopts="" if role else unit.adopts,
         links=_links(revision),
     )
 

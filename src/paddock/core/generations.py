@@ -92,7 +92,7 @@ def next_unit(draft: Draft, service: Service, slot: int, previous: Unit | None) 
 
 
 def _in_place_of(previous: Unit) -> tuple[str, Literal["", "create", "start"]]:
-    """What a container made for somebody who will not ask again has of the one before it: the id, and whether it ran."""
+    """What a container that nobody asks for again has of the one before it: the id, and whether it ran."""
     primary = next((status for status in previous.containers if not status.role and status.id), None)
     if primary is None:
         return previous.known_as, previous.remake
@@ -127,6 +127,7 @@ def started_again(draft: Draft, service: Service, previous: Unit, memory: Memory
         state=UnitState.PLACED,
         addresses=previous.addresses,
         reuses=previous.reuses or UnitId(previous.id),
+        adopts=previous.adopts,
         placed_because="its containers are there and are started again",
         forced=service.forced,
         attempts=memory.attempts,

@@ -81,7 +81,7 @@ def _for_engines(call: Call, filters: Filters) -> Filters:
     snapshot = call.cluster.snapshot()
     if "network" in filters:
         networks = snapshot.in_environment(Network, call.environment)
-        names = {id_of("network", network.id): network.name for network in networks}
+        names = {id_of("network", network.id): network.on_engines for network in networks}
         filters = {**filters, "network": [names.get(value, value) for value in filters["network"]]}
     if "id" in filters:
         filters = {**filters, "id": [id for value in filters["id"] for id in _engine_ids(snapshot, call, value)]}
@@ -119,7 +119,8 @@ class Rewriting:
     def __init__(self, snapshot: Snapshot, environment: str) -> None:
         self._snapshot = snapshot
         self._networks = {
-            network.name: id_of("network", network.id) for network in snapshot.in_environment(Network, environment)
+            network.on_engines: id_of("network", network.id)
+            for network in snapshot.in_environment(Network, environment)
         }
 
     def left_over(self, container: Json) -> bool:

@@ -333,11 +333,13 @@ async def _committed(call: Call, unit: Unit, name: str, endpoint: Json) -> Conne
 
 async def _joined(engine: EngineHttp, found: Found, made: Connected) -> None:
     """Once the host's agent has made the network there."""
-    await _network_there(engine, made.network.name)
+    await _network_there(engine, made.network.on_engines)
     address = made.unit.addresses[NetworkId(made.network.id)]
-    step = ConnectNetwork(container=found.engine_name, network=made.network.name, ipv4=address, mac=mac_of(address))
+    step = ConnectNetwork(
+        container=found.engine_name, network=made.network.on_engines, ipv4=address, mac=mac_of(address)
+    )
     api = engine.api or await engine.negotiate()
-    await engine.call("POST", f"/networks/{made.network.name}/connect", body=connect_body(step, api))
+    await engine.call("POST", f"/networks/{made.network.on_engines}/connect", body=connect_body(step, api))
 
 
 async def _network_there(engine: EngineHttp, name: str) -> None:
@@ -371,7 +373,7 @@ async def disconnected(call: Call) -> Answer:
     network = None if name in OF_ENGINES else network_called(call.cluster.snapshot(), call.environment, name)
     if found.unit is not None and network is not None:
         _standalone(found)
-    path = f"/networks/{network.name if network is not None else name}/disconnect"
+    path = f"/networks/{network.on_engines if network is not None else name}/disconnect"
     try:
         await engine.call("POST", path, body={**body, "Container": found.engine_name})
     except EngineNotFound:

@@ -55,6 +55,8 @@ class ContainerAssignment(msgspec.Struct, frozen=True, kw_only=True, omit_defaul
     volumes: tuple[VolumeId, ...] = ()
     after: tuple[str, ...] = ()
     stop_grace_s: float = 10.0
+    adopts: str = ""
+    """The id of a container that somebody else made, which is taken as it is, joined to the networks while it runs."""
     links: dict[str, str] = {}
     """alias -> service name, answered by the names server for this container only."""
 

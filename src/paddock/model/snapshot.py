@@ -65,7 +65,7 @@ _REFERENCES: dict[str, tuple[tuple[str, _Keys], ...]] = {
         ("unit.host", lambda unit: (unit.host,) if unit.host else ()),
         ("unit.unplaced", lambda unit: (unit.environment,) if unit.state == 0 else ()),
         ("unit.network", lambda unit: tuple(unit.addresses)),
-        ("unit.container", lambda unit: _container_keys(unit)),
+        ("unit.container", _container_keys),
     ),
     "service": (("service.stack", lambda service: (service.stack,)),),
     "revision": (("revision.service", lambda revision: (revision.service,)),),

@@ -127,7 +127,8 @@ class Placement(Spec, frozen=True, kw_only=True):
 
     `affinities` say `container==NAME`, `service!=NAME`, `image==NAME`, `label:KEY==VALUE`; `!=` is anti-affinity and a
     leading `~` makes it soft. `holders`: an affinity to an image -> ids of hosts that had it when it was asked for.
-    `beside`: id of a host -> why it must be that one (`shares with db`). `preferences` are attributes to spread over, the first one first (`node.labels.rack`).
+    `beside`: id of a host -> why it must be that one (`it needs db`). `preferences` are attributes to spread over, the
+    first one first (`node.labels.rack`).
     """
 
     constraints: tuple[str, ...] = ()

@@ -142,11 +142,13 @@ def _pull(assignment: UnitAssignment, container: ContainerAssignment, *, always:
 
 
 def _connection(assignment: UnitAssignment, seen: ObservedUnit, progress: Progress) -> UnitStep | None:
-    """Networks the engine would not take at creation. Only before the start: what runs keeps what it has."""
+    """Networks the engine would not take at creation. Only before the start: what runs keeps what it has. One that was
+    taken over as it ran gets what it never had."""
     there = by_role(seen, progress)
     for container in start_order(assignment):
         observed = there[container.role]
-        if started(observed, progress.owned[container.role]):
+        adopted = container.adopts == observed.id and observed.alive
+        if started(observed, progress.owned[container.role]) and not adopted:
             continue
         for endpoint in container.endpoints:
             name = seen.networks.get(endpoint.network)
