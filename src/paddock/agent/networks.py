@@ -12,6 +12,7 @@ from paddock.drivers.docker_body import bridge_of
 from paddock.drivers.engine import Engine
 from paddock.drivers.vxlan import Peer, WantedNetwork
 from paddock.model.assignment import (
+    AddressAssignment,
     ContainerAssignment,
     NameAssignment,
     NetworkAssignment,
@@ -237,7 +238,7 @@ class Networks:
             for container in unit.containers
             if container.endpoints
         ]
-        names = [item for item in self._ledger.items.values() if isinstance(item, NameAssignment)]
+        items = [item for item in self._ledger.items.values() if isinstance(item, AddressAssignment | NameAssignment)]
         return NameRecords(
             networks=tuple(
                 NamedNetwork(
@@ -245,7 +246,8 @@ class Networks:
                 )
                 for network in networks
             ),
-            names=tuple(name for name in names if name.network in there),
+            addresses=tuple(one for one in items if isinstance(one, AddressAssignment) and one.network in there),
+            known=tuple(one for one in items if isinstance(one, NameAssignment) and one.network in there),
             containers=tuple(containers),
         )
 
