@@ -23,7 +23,7 @@ async def create(call: Call) -> Answer:
     check_powers(["Privileged"] if body.get("Privileged") else [], privileged=call.caller.privileged)
     found = await found_container(call)
     engine = call.cluster.engine(HostId(found.host.id))
-    made = await engine.call("POST", f"/containers/{found.engine_name}/exec", body=body)
+    made = await engine.call("POST", f"/containers/{found.said or found.engine_name}/exec", body=body)
     told = made.json()
     call.gateway.finder.execs.put(str(told["Id"]), HostId(found.host.id))
     return Answer(made.status, told)

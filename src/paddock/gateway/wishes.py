@@ -153,6 +153,10 @@ def _ports(host: Json) -> Iterator[PortSpec]:
             )
 
 
+def volumes_named(body: Json) -> list[str]:
+    return list(dict.fromkeys(mount.volume for mount in _volumes(host_config(body))))
+
+
 def _volumes(host: Json) -> Iterator[VolumeMount]:
     """Named ones, which are the cluster's; paths and nameless ones are its host's own affair."""
     for bind in host.get("Binds") or ():
