@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from paddock.core.draft import GONE
-from paddock.core.standalone import id_of
+from paddock.core.standalone import HOME_NETWORK, id_of
 from paddock.gateway.call import Call
 from paddock.gateway.client import Answer
 from paddock.gateway.filters import Filters, encode_filters, parse_filters
@@ -20,6 +20,12 @@ from paddock.model.specs import ServiceSpec
 Json = dict[str, Any]
 HIDDEN_LABELS = ("io.paddock.unit", "io.paddock.role", "io.paddock.name")
 """How our agents know their containers; nobody else's business."""
+
+OF_DEFAULT = (
+    "EndpointID", "Gateway", "GlobalIPv6Address", "GlobalIPv6PrefixLen", "IPAddress", "IPPrefixLen", "IPv6Gateway",
+    "MacAddress",
+)  # fmt: skip
+"""What `NetworkSettings` says a second time of the network that containers are on when they ask for none."""
 
 
 def register(router: Router) -> None:
@@ -142,6 +148,8 @@ class Rewriting:
             for target, bindings in (settings.get("Ports") or {}).items()
         }
         networks = settings.get("Networks") or {}
+        if not settings.get("IPAddress"):
+            settings |= {key: value for key, value in (networks.get(HOME_NETWORK) or {}).items() if key in OF_DEFAULT}
         settings["Networks"] = {
             name: {**endpoint, "Aliases": _all_aliases(endpoint, aliases.get(name, ()))}
             for name, endpoint in networks.items()
