@@ -54,7 +54,7 @@ class NamesDriver(Protocol):
 
 
 class Networks:
-    """`ensure` before a container is created; the rest happens in `run` after `changed`."""
+    """`ensure` before a container is started; the rest happens in `run` after `changed`."""
 
     def __init__(
         self, ledger: Ledger, engine: Engine, drivers: tuple[OverlayDriver, NamesDriver], world: World
@@ -77,10 +77,13 @@ class Networks:
         """Networks this host was given -> their name on the engine."""
         return {network.network: network.engine_name for network in self._ledger.networks.values()}
 
+    def of(self, container: ContainerAssignment) -> dict[NetworkId, NetworkAssignment]:
+        assigned = self._ledger.networks
+        return {endpoint.network: assigned[endpoint.network] for endpoint in container.endpoints}
+
     async def ensure(self, container: ContainerAssignment) -> dict[NetworkId, NetworkAssignment]:
         """The container's networks, made on the engine where they were not."""
-        assigned = self._ledger.networks
-        wanted = {endpoint.network: assigned[endpoint.network] for endpoint in container.endpoints}
+        wanted = self.of(container)
         async with self._ensuring:
             for network in wanted.values():
                 if self._there.get(network.network) != network:

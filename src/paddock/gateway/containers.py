@@ -15,6 +15,7 @@ from paddock.gateway.rights import check_reach
 from paddock.gateway.router import Router
 from paddock.model.objects import Host, HostId, Revision
 from paddock.model.snapshot import Snapshot
+from paddock.model.specs import ContainerSpec
 from paddock.wire.engine_http import EngineNotFound
 
 Json = dict[str, Any]
@@ -53,7 +54,7 @@ async def _to_its_host(call: Call, *, hijack: bool) -> None:
     word = call.path.removeprefix(f"/containers/{call.params['name']}/")
     if word in REACHING:
         await check_reach(call, found)
-    path = f"/containers/{found.engine_name}/{word}"
+    path = f"/containers/{found.said or found.engine_name}/{word}"
     await forward(call, Asked(host=HostId(found.host.id), path=path, hijack=hijack))
 
 
@@ -66,9 +67,9 @@ async def inspect(call: Call) -> Answer:
     except EngineNotFound as error:
         raise no_such("container", call.params["name"]) from error
     rewriting = Rewriting(call.cluster.snapshot(), call.environment)
-    aliases = aliases_of(call.cluster.snapshot(), found)
-    told = rewriting.inspected(found.host, seen, aliases)
-    if links := _links_of(call.cluster.snapshot(), found):
+    snapshot = call.cluster.snapshot()
+    told = rewriting.inspected(found.host, seen, asked_of(snapshot, found))
+    if links := _links_of(snapshot, found):
         told["HostConfig"] = {**(told.get("HostConfig") or {}), "Links": links}
     return Answer(200, {**told, "Node": node_of(found.host)})
 
@@ -82,11 +83,9 @@ def _links_of(snapshot: Snapshot, found: Found) -> list[str] | None:
     return shown(revision.spec.links, legacy, found.unit.name)
 
 
-def aliases_of(snapshot: Snapshot, found: Found) -> dict[str, tuple[str, ...]]:
+def asked_of(snapshot: Snapshot, found: Found) -> ContainerSpec | None:
     revision = snapshot.get(Revision, found.unit.revision) if found.unit is not None else None
-    if revision is None:
-        return {}
-    return {one.network: one.aliases for one in revision.spec.container.networks}
+    return revision.spec.container if revision is not None else None
 
 
 def node_of(host: Host) -> Json:

@@ -119,11 +119,12 @@ async def anywhere(call: Call) -> None:
 
 
 async def push(call: Call) -> None:
-    """From a host that has it; credentials pass with the request and stay nowhere."""
+    """From a host that has it; what none has, an engine refuses. Credentials pass with the request and stay nowhere."""
     name = call.params["name"]
     asked = call.head.asked("tag")
-    held = (await image_hosts(call, f"{name}:{asked}" if asked else name))[0]
-    await forward(call, Asked(host=HostId(held.host.id)))
+    holders = call.cluster.images.holders(call.environment, f"{name}:{asked}" if asked else name)
+    host = holders[0].host if holders else call.gateway.hosts.any(call.environment)
+    await forward(call, Asked(host=HostId(host.id)))
 
 
 async def saved_together(call: Call) -> None:

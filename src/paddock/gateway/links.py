@@ -47,7 +47,7 @@ async def with_links(call: Call, wish: Wish) -> Wish:
     mode = str(host.get("NetworkMode") or "")
     if not links or (mode not in DEFAULTS and mode != "bridge"):
         return replace(wish, links=tuple(f"{link.target}:{link.alias}" for link in links))
-    found = [(link, await call.gateway.finder.container(call.environment, link.target)) for link in links]
+    found = [(link, await partner(call, link.target)) for link in links]
     snapshot = call.cluster.snapshot()
     if mode == "bridge" and all(_on_bridge(snapshot, one) for _, one in found):
         constraints = [f"node.id=={one.host.id}" for _, one in found]
@@ -69,6 +69,14 @@ async def with_links(call: Call, wish: Wish) -> Wish:
         links=tuple(f"{name}:{alias}" for alias, name in names.items()),
         placement=_placement(wish, affinities=[f"container==~{name}" for name in names.values()]),
     )
+
+
+async def partner(call: Call, name: str) -> Found:
+    """Raises `ApiProblem`, never with 404: that would tell clients that the image is missing."""
+    try:
+        return await call.gateway.finder.container(call.environment, name)
+    except ApiProblem as problem:
+        raise ApiProblem(400, problem.message) from problem
 
 
 def _placement(wish: Wish, *, constraints: list[str] | None = None, affinities: list[str] | None = None) -> Any:

@@ -18,7 +18,7 @@ from paddock.core.standalone import HOME_NETWORK, Connected, connect, disconnect
 from paddock.core.subnets import ipv4_subnets, mac_of, own_network_of_a_host
 from paddock.drivers.docker_body import connect_body
 from paddock.gateway import shapes
-from paddock.gateway.call import Call
+from paddock.gateway.call import Api, Call
 from paddock.gateway.client import Answer
 from paddock.gateway.filters import Filters, labels_match, parse_filters
 from paddock.gateway.finding import Found
@@ -73,7 +73,7 @@ def time_text(at_s: float) -> str:
     return datetime.fromtimestamp(at_s, UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
 
 
-def network_view(snapshot: Snapshot, network: Network, *, containers: bool) -> Json:
+def network_view(snapshot: Snapshot, network: Network, api: Api, *, containers: bool) -> Json:
     configs: list[Json] = [{"Subnet": network.subnet}] if network.subnet else []
     if configs and network.spec.gateway:
         configs[0]["Gateway"] = network.spec.gateway
@@ -88,7 +88,7 @@ def network_view(snapshot: Snapshot, network: Network, *, containers: bool) -> J
         "Created": time_text(network.created_at_s),
         "Scope": "swarm" if driver == "overlay" else "local",
         "Driver": driver,
-        "EnableIPv4": True,
+        **({"EnableIPv4": True} if api >= (1, 47) else {}),
         "EnableIPv6": network.spec.enable_ipv6,
         "IPAM": {"Driver": "default", "Options": None, "Config": configs},
         "Internal": network.spec.internal,
@@ -131,7 +131,7 @@ async def listed(call: Call) -> Answer:
     filters = parse_filters(call.head.asked("filters"))
     snapshot = call.cluster.snapshot()
     views = [
-        network_view(snapshot, network, containers=False)
+        network_view(snapshot, network, call.api, containers=False)
         for network in snapshot.in_environment(Network, call.environment)
         if not network.removing
     ]
@@ -179,7 +179,7 @@ async def inspected(call: Call) -> Answer:
             if view["Name"] == name or (len(name) >= 4 and view["Id"].startswith(name)):
                 return Answer(200, {**view, "Containers": {}})
         raise error
-    return Answer(200, network_view(call.cluster.snapshot(), network, containers=True))
+    return Answer(200, network_view(call.cluster.snapshot(), network, call.api, containers=True))
 
 
 # Making and removing

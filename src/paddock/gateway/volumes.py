@@ -6,6 +6,7 @@ name, it is kept in mind until then.
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from msgspec.structs import replace
@@ -24,13 +25,14 @@ from paddock.gateway.router import Router
 from paddock.gateway.shapes import check_shape
 from paddock.model.changes import Change, Delete, Put
 from paddock.model.errors import Conflict, PaddockError
-from paddock.model.objects import Host, HostId, Revision, Volume
+from paddock.model.objects import Host, HostId, Revision, ServiceId, Volume
 from paddock.model.snapshot import Snapshot
 from paddock.model.specs import VolumeSpec
 from paddock.wire.engine_http import EngineError, EngineNotFound
 
 Json = dict[str, Any]
 PLACE = "/var/lib/docker/volumes"
+VOLUME_NAME = re.compile("[a-zA-Z0-9][a-zA-Z0-9_.-]+")
 HIDDEN_LABEL = "io.paddock.volume"
 ANONYMOUS_LABEL = "com.docker.volume.anonymous"
 """How engines mark volumes without a name, which `volume prune` removes without being asked for all."""
@@ -101,6 +103,12 @@ def _users(snapshot: Snapshot, volume: Volume) -> list[str]:
     return [revision.service for revision in revisions if volume.id in revision.volumes.values()]
 
 
+def _containers(snapshot: Snapshot, services: list[str]) -> list[str]:
+    """Ids, as far as they are known."""
+    units = [unit for service in services for unit in snapshot.units_of_service(ServiceId(service))]
+    return [unit.containers[0].id if unit.containers else unit.name for unit in units if unit.live]
+
+
 def _fits(view: Json, filters: Filters, used: list[str]) -> bool:
     for name, values in filters.items():
         match name:
@@ -121,18 +129,27 @@ def _fits(view: Json, filters: Filters, used: list[str]) -> bool:
     return True
 
 
+def check_volume_name(name: str) -> None:
+    """Raises `ApiProblem` (400) in the engine's words."""
+    if len(name) < 2:
+        raise ApiProblem(
+            400, f"create {name}: volume name is too short, names should be at least two alphanumeric characters"
+        )
+    if not VOLUME_NAME.fullmatch(name):
+        raise ApiProblem(
+            400,
+            f'create {name}: "{name}" includes invalid characters for a local volume name, only '
+            '"[a-zA-Z0-9][a-zA-Z0-9_.-]" are allowed. If you intended to pass a host directory, use absolute path',
+        )
+
+
 async def create(call: Call) -> Answer:
     body = await call.json_object()
     check_shape(body, shapes.Volume)
     check_powers(volume_powers(body.get("DriverOpts") or {}), privileged=call.caller.privileged)
     asked = str(body.get("Name") or "")
     name = asked or call.cluster.world.chance.hex(64)
-    if "/" in name or len(name) < 2:
-        raise ApiProblem(
-            400,
-            f'create {name}: "{name}" includes invalid characters for a local volume name, only '
-            '"[a-zA-Z0-9][a-zA-Z0-9_.-]" are allowed. If you intended to pass a host directory, use absolute path',
-        )
+    check_volume_name(name)
     driver = str(body.get("Driver") or "")
     spec = VolumeSpec(
         name=name,
@@ -201,7 +218,7 @@ async def remove(call: Call) -> Answer:
         if volume is None or volume.removing:
             return [], False
         if users := _users(snapshot, volume):
-            raise ApiProblem(409, f"remove {name}: volume is in use - [{', '.join(users)}]")
+            raise ApiProblem(409, f"remove {name}: volume is in use - [{', '.join(_containers(snapshot, users))}]")
         return _gone(volume, "removed through the Docker API"), True
 
     known, _ = await call.cluster.commit(decide)

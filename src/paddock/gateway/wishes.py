@@ -93,7 +93,7 @@ def service_spec(wish: Wish) -> ServiceSpec:
         networks=() if mode else attachments(body),
         network_mode=mode,
         ports=tuple(_ports(host)) if mode != "host" else (),
-        volumes=tuple(volumes(host)),
+        volumes=tuple(_volumes(host)),
         has_healthcheck=bool(body.get("Healthcheck")),
     )
     return ServiceSpec(
@@ -152,7 +152,11 @@ def _ports(host: Json) -> Iterator[PortSpec]:
             )
 
 
-def volumes(host: Json) -> Iterator[VolumeMount]:
+def volumes_named(body: Json) -> list[str]:
+    return list(dict.fromkeys(mount.volume for mount in _volumes(host_config(body))))
+
+
+def _volumes(host: Json) -> Iterator[VolumeMount]:
     """Named ones, which are the cluster's; paths and nameless ones are its host's own affair."""
     for bind in host.get("Binds") or ():
         source, _, rest = str(bind).partition(":")
