@@ -121,7 +121,7 @@ class Keeper:
                 if notes.interrupt is not None:
                     notes.interrupt.reschedule(asyncio.get_running_loop().time())
         self._sweep()
-        if any(kind in kinds for kind in ("unit", "network", "peer", "name")):
+        if any(kind in kinds for kind in ("unit", "network", "peer", "address", "name")):
             self._parts.networks.changed()
         if "unit" in kinds or "volume" in kinds:
             self._parts.volumes.changed()

@@ -268,6 +268,8 @@ class Unit(Object, frozen=True, kw_only=True):
     reuses: UnitId | None = None
     placed_because: str = ""
     standalone: bool = False
+    starting: bool = False
+    """Its engine is asked to start it right now: named already, so that it can be found once the engine says yes."""
     forced: int = 0
     attempts: int = 0
     crashes: int = 0
