@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from paddock.core.images.reference import tagged
+from paddock.core.images.reference import retagged, tagged
 from paddock.gateway.call import Call
 from paddock.gateway.client import Answer
 from paddock.gateway.forward import Asked, forward
@@ -120,9 +120,7 @@ async def anywhere(call: Call) -> None:
 
 async def push(call: Call) -> None:
     """From a host that has it; credentials pass with the request and stay nowhere."""
-    name = call.params["name"]
-    asked = call.head.asked("tag")
-    held = (await image_hosts(call, f"{name}:{asked}" if asked else name))[0]
+    held = (await image_hosts(call, retagged(call.params["name"], call.head.asked("tag"))))[0]
     await forward(call, Asked(host=HostId(held.host.id)))
 
 

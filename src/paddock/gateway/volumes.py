@@ -212,4 +212,4 @@ async def prune(call: Call) -> Answer:
         return changes, [volume.name for volume in unused]
 
     names, _ = await call.cluster.commit(decide)
-    return Answer(200, {"VolumesDeleted": names or None, "SpaceReclaimed": 0})
+    return Answer(200, {"VolumesDeleted": names, "SpaceReclaimed": 0})
