@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from paddock.core.images.reference import tagged
+from paddock.core.images.reference import retagged, tagged
 from paddock.gateway.call import Call
 from paddock.gateway.client import Answer
 from paddock.gateway.credentials import auth_for
@@ -127,8 +127,7 @@ async def distribution(call: Call) -> None:
 async def push(call: Call) -> None:
     """From a host that has it; what none has, an engine refuses. Credentials pass with the request and stay nowhere."""
     name = call.params["name"]
-    asked = call.head.asked("tag")
-    holders = call.cluster.images.holders(call.environment, f"{name}:{asked}" if asked else name)
+    holders = call.cluster.images.holders(call.environment, retagged(name, call.head.asked("tag")))
     host = holders[0].host if holders else call.gateway.hosts.any(call.environment)
     await forward(call, Asked(host=HostId(host.id), instead=auth_for(call, name)))
 
