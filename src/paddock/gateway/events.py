@@ -15,7 +15,7 @@ import msgspec
 from paddock.core.standalone import id_of
 from paddock.gateway.call import Call
 from paddock.gateway.filters import Filters, encode_filters, parse_filters
-from paddock.gateway.listing import HIDDEN_LABELS, given_up, known_id
+from paddock.gateway.listing import given_up, known_id, shown_labels
 from paddock.gateway.problems import ApiProblem
 from paddock.gateway.router import Router
 from paddock.model.errors import PaddockError
@@ -252,7 +252,7 @@ class _Follower:
         """
         actor = event.get("Actor") or {}
         labels = actor.get("Attributes") or {}
-        attributes = {key: value for key, value in labels.items() if key not in HIDDEN_LABELS}
+        attributes = shown_labels(labels)
         host, snapshot = self._host, self._call.cluster.snapshot()
         attributes |= {"node.name": host.name, "node.id": host.id, "node.addr": host.facts.address}
         id = str(actor.get("ID") or "")

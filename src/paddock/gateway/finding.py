@@ -7,14 +7,14 @@ ago, and last the engines themselves are asked, since containers may be there th
 from __future__ import annotations
 
 from collections import OrderedDict
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 import msgspec
 
 from paddock.gateway.cluster import Cluster
 from paddock.gateway.hosts import Hosts, answered
 from paddock.gateway.problems import ApiProblem, no_such
-from paddock.model.objects import ContainerStatus, Host, HostId, Unit
+from paddock.model.objects import ContainerStatus, Host, HostId, Unit, UnitId
 from paddock.model.snapshot import ID_KEY_DIGITS, Snapshot
 from paddock.wire.engine_http import EngineNotFound
 
@@ -26,27 +26,32 @@ class Found(msgspec.Struct, frozen=True, kw_only=True):
     """`engine_name`: what its engine knows it by. `unit` None: started behind our back, or not reported yet.
 
     `known_as`: the id that clients know it by, "" where that is the engine's own.
+    `said`: what the client called it, where its engine knows that name too and will use it in what it answers.
     """
 
     host: Host
     engine_name: str
     unit: Unit | None = None
     known_as: str = ""
+    said: str = ""
 
 
-class Recent:
+Value = TypeVar("Value", bound=str)
+
+
+class Recent(Generic[Value]):
     """The newest so many keys -> value."""
 
     def __init__(self, most: int = MOST_REMEMBERED) -> None:
         self._most = most
-        self._entries: OrderedDict[str, HostId] = OrderedDict()
+        self._entries: OrderedDict[str, Value] = OrderedDict()
         self._beginnings: dict[str, dict[str, None]] = {}
 
-    def get(self, key: str) -> HostId | None:
+    def get(self, key: str) -> Value | None:
         return self._entries.get(key)
 
-    def put(self, key: str, host: HostId) -> None:
-        self._entries[key] = host
+    def put(self, key: str, value: Value) -> None:
+        self._entries[key] = value
         self._entries.move_to_end(key)
         self._beginnings.setdefault(key[:ID_KEY_DIGITS], {})[key] = None
         if len(self._entries) > self._most:
@@ -67,13 +72,14 @@ class Recent:
 
 
 class Finder:
-    """`made`: container id -> host; `execs`: exec id -> host."""
+    """`made`: container id -> host; `units`: container id -> unit; `execs`: exec id -> host."""
 
     def __init__(self, cluster: Cluster, hosts: Hosts) -> None:
         self._cluster = cluster
         self._hosts = hosts
-        self.made = Recent()
-        self.execs = Recent()
+        self.made: Recent[HostId] = Recent()
+        self.units: Recent[UnitId] = Recent()
+        self.execs: Recent[HostId] = Recent()
 
     async def container(self, environment: str, name: str) -> Found:
         """Raises `ApiProblem`: 404, or 400 for an id prefix that fits several."""
@@ -116,7 +122,7 @@ class Finder:
         if len(fitting) + len(there) > 1:
             raise ApiProblem(400, f"Multiple IDs found with provided prefix: {id}")
         for made, host in there.items():
-            return Found(host=host, engine_name=made)
+            return Found(host=host, engine_name=made, unit=snapshot.get(Unit, self.units.get(made) or ""))
         for unit, status in fitting.values():
             return _found(snapshot, unit, status, id)
         return None
@@ -182,4 +188,6 @@ def _found(snapshot: Snapshot, unit: Unit, status: ContainerStatus | None, name:
     known_as = unit.known_as if status is None or not status.role else ""
     if engine_name == known_as:
         engine_name = unit.name
-    return Found(host=host, engine_name=engine_name, unit=unit, known_as=known_as)
+    named = status is not None and bool(status.id) and status.name.removeprefix("/") == name
+    said = name if unit.standalone and named else ""
+    return Found(host=host, engine_name=engine_name, unit=unit, known_as=known_as, said=said)

@@ -51,9 +51,11 @@ class Asked(msgspec.Struct, frozen=True, kw_only=True):
     hijack: bool = False
     versioned: bool = True
     more: tuple[tuple[str, str], ...] = ()
+    instead: tuple[tuple[str, str], ...] = ()
+    """Headers of the request that take the place of the client's."""
     finish: Callable[[], Awaitable[None]] | None = None
     """Done after a good answer's last byte and before its end, so that a client that waits for the end sees it."""
-    instead: bytes | None = None
+    in_place: bytes | None = None
     """The content of an answer whose own never came, because its host is gone."""
     overheard: Overheard | None = None
     """Gets the content of the client's body; the end of it is held back until `end` has returned."""
@@ -107,6 +109,8 @@ def engine_head(call: Call, asked: Asked) -> bytes:
     headers = [("Host", "docker"), *_end_to_end(call.head.headers, body=asked.body is None)]
     if asked.body is not None:
         headers += [("Content-Type", "application/json"), ("Content-Length", str(len(asked.body)))]
+    replaced = [name.lower() for name, _ in asked.instead]
+    headers = [*((name, value) for name, value in headers if name.lower() not in replaced), *asked.instead]
     if asked.overheard is not None:
         headers = [(name, value) for name, value in headers if name.lower() not in _FRAMING]
         headers.append(("Transfer-Encoding", "chunked"))
@@ -182,7 +186,8 @@ async def _answer(
         await _hijacked(call, head, source, writer, sending)
         return head.status
     framing = response_framing(call.head.method, head)
-    if (asked.finish or asked.instead) and head.status < 300 and framing.kind != "length":
+    finishing = (asked.finish or asked.in_place) and head.status < 300 and framing.kind != "length"
+    if finishing or (framing.kind == "chunked" and not call.client.chunks):
         await _reframed(call, asked, head, Body(source, framing))
         return head.status
     if framing.kind == "end":
@@ -200,20 +205,21 @@ async def _answer(
 
 async def _reframed(call: Call, asked: Asked, head: ResponseHead, body: Body) -> None:
     """Piece by piece as it comes, with an end of our own."""
+    framing = call.client.streaming()
     headers = [(name, value) for name, value in _passed_on(call, asked, head) if name.lower() not in _FRAMING]
-    await call.client.write(encode(head.line, [*headers, ("Transfer-Encoding", "chunked")]))
+    await call.client.write(encode(head.line, [*headers, *framing]))
     said = False
     try:
         async for piece in body.content():
             await call.client.chunk(piece)
             said = True
     except (ApiProblem, OSError) as error:
-        if said or asked.instead is None:
+        if said or asked.in_place is None:
             call.client.closing = True
             raise ConnectionResetError(f"the answer of host {asked.host} broke off: {error}") from error
-    if not said and asked.instead is not None:
-        await call.client.chunk(asked.instead)
-    if asked.finish is not None:
+    if not said and asked.in_place is not None and head.status < 300:
+        await call.client.chunk(asked.in_place)
+    if asked.finish is not None and head.status < 300:
         await asked.finish()
     await call.client.end()
 
@@ -250,7 +256,9 @@ async def _upwards(call: Call, writer: asyncio.StreamWriter, sending: asyncio.Ta
         while data := await call.source.some():
             writer.write(data)
             await writer.drain()
-        if writer.can_write_eof():
+        if call.client.gone():
+            writer.close()
+        elif writer.can_write_eof():
             writer.write_eof()
     except BROKEN:
         writer.close()

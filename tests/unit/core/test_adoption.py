@@ -206,7 +206,9 @@ def test_one_that_ended_before_has_ended(code: int, state: UnitState) -> None:
 
 def test_projects_are_read_from_labels() -> None:
     def listed(id: str, **labels: str) -> dict[str, Any]:
-        told = {f"com.docker.compose.{key.replace('__', '.').replace('_', '-')}": value for key, value in labels.items()}
+        told = {
+            f"com.docker.compose.{key.replace('__', '.').replace('_', '-')}": value for key, value in labels.items()
+        }
         return {"Id": id, "Names": [f"/{id}"], "State": "running", "Image": "a", "Labels": told}
 
     containers = [
@@ -217,7 +219,7 @@ def test_projects_are_read_from_labels() -> None:
     ]
     containers[0]["Labels"]["com.docker.compose.project.config_files"] = "/a.yaml,/b.yaml"
     containers[0]["Labels"]["com.docker.compose.project.working_dir"] = "/here"
-    networks = [{"Name": "shop_default"}, {"Name": "ours", "Labels": {"io.paddock.network": "n"}}]
+    networks: list[dict[str, Any]] = [{"Name": "shop_default"}, {"Name": "ours", "Labels": {"io.paddock.network": "n"}}]
     found = seen_projects(HostId("h"), containers, networks, {"Volumes": None})
     assert [(one.name, len(one.containers)) for one in found] == [("shop", 2), ("other", 1)]
     shop = found[0]
