@@ -182,7 +182,7 @@ def pins(draft: Draft, service: Service, unit: Unit | None) -> tuple[Pin, ...]:
     found: list[Pin] = []
     if unit is not None and unit.host is not None and unit.state == UnitState.NEW:
         found.append(Pin(kind="own host", host=unit.host, why=f"{service.name} has one unit on every host"))
-    for host, why in revision.spec.placement.beside.items():
+    for host, why in revision.spec.placement.beside:
         at = HostId(host)
         found.append(Pin(kind="dependency", host=at, why=f"{why} on {_host_name(draft, at)}"))
     for sharing in revision.spec.container.sharing:

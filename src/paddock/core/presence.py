@@ -32,7 +32,7 @@ def _presence(draft: Draft, service: Service, expression: Expression) -> Presenc
     for unit in _named(draft, service, expression):
         if unit.host is not None and unit.live and staying(unit) and unit.host in position:
             there[position[unit.host]] = True
-    for host in draft.spec(service).placement.holders.get(expression.text, ()):
+    for host in dict(draft.spec(service).placement.holders).get(expression.text, ()):
         if host in position:
             there[position[host]] = True
     own = _names_itself(draft, service, expression)

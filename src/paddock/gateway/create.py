@@ -112,23 +112,21 @@ async def _wish(call: Call, body: Json) -> Wish:
     wish = Wish(
         name=name,
         body=_with_network_names(call, with_partners(wanted.body, ids)),
-        placement=replace(wanted.placement, beside=beside, holders=_holders(call, wanted.placement)),
+        placement=replace(wanted.placement, beside=tuple(beside.items()), holders=_holders(call, wanted.placement)),
         reschedule=wanted.reschedule,
         platform=call.head.asked("platform"),
     )
     return await with_links(call, wish)
 
 
-def _holders(call: Call, placement: Placement) -> dict[str, tuple[str, ...]]:
+def _holders(call: Call, placement: Placement) -> tuple[tuple[str, tuple[str, ...]], ...]:
     hosts = call.gateway.hosts.all(call.environment)
-    return {
-        wish.text: tuple(
-            host.id
-            for host in hosts
-            if any(holds(image, wish.value) for image in call.cluster.images.on_host(HostId(host.id)))
-        )
-        for wish in image_affinities(placement)
-    }
+
+    def holding(word: str) -> tuple[str, ...]:
+        images = call.cluster.images
+        return tuple(host.id for host in hosts if any(holds(one, word) for one in images.on_host(HostId(host.id))))
+
+    return tuple((wish.text, holding(wish.value)) for wish in image_affinities(placement))
 
 
 def _with_network_names(call: Call, body: Json) -> Json:

@@ -130,15 +130,15 @@ class Placement(Spec, frozen=True, kw_only=True):
     """`constraints` as Docker writes them (`node.labels.zone==a`, `node.hostname!=h1`); soft ones begin with `~`.
 
     `affinities` say `container==NAME`, `service!=NAME`, `image==NAME`, `label:KEY==VALUE`; `!=` is anti-affinity and a
-    leading `~` makes it soft. `holders`: an affinity to an image -> ids of hosts that had it when it was asked for.
-    `beside`: id of a host -> why it must be that one (`it needs db`). `preferences` are attributes to spread over, the
-    first one first (`node.labels.rack`).
+    leading `~` makes it soft. `holders`: an affinity to an image, and ids of hosts that had it when it was asked for.
+    `beside`: id of a host, and why it must be that one (`it needs db`). `preferences` are attributes to spread over,
+    the first one first (`node.labels.rack`).
     """
 
     constraints: tuple[str, ...] = ()
     affinities: tuple[str, ...] = ()
-    holders: dict[str, tuple[str, ...]] = {}
-    beside: dict[str, str] = {}
+    holders: tuple[tuple[str, tuple[str, ...]], ...] = ()
+    beside: tuple[tuple[str, str], ...] = ()
     preferences: tuple[str, ...] = ()
     max_per_host: int = 0
     strategy: Literal["spread", "binpack"] = "spread"

@@ -147,7 +147,7 @@ def test_one_of_a_host_that_is_taken_out_is_made_anew() -> None:
         (spec(), "", "somebody who has to ask again"),
         (spec(volumes=(VolumeMount(volume="data", target="/d"),)), ID, "volume data is on"),
         (spec(placement=Placement(constraints=("node.hostname==h1",))), ID, "constraint (node.hostname==h1)"),
-        (spec(placement=Placement(beside={"host-h1": "it needs db"})), ID, "dependency (it needs db on h1)"),
+        (spec(placement=Placement(beside=(("host-h1", "it needs db"),))), ID, "dependency (it needs db on h1)"),
     ],
 )
 def test_what_cannot_go_waits_and_says_why(wanted: ServiceSpec, id: str, why: str) -> None:
