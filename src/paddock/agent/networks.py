@@ -12,6 +12,7 @@ from paddock.drivers.docker_body import bridge_of
 from paddock.drivers.engine import Engine
 from paddock.drivers.vxlan import Peer, WantedNetwork
 from paddock.model.assignment import (
+    AddressAssignment,
     ContainerAssignment,
     NameAssignment,
     NetworkAssignment,
@@ -52,7 +53,7 @@ class NamesDriver(Protocol):
 
 
 class Networks:
-    """`ensure` before a container is created; the rest happens in `run` after `changed`."""
+    """`ensure` before a container is started; the rest happens in `run` after `changed`."""
 
     def __init__(
         self, ledger: Ledger, engine: Engine, drivers: tuple[OverlayDriver, NamesDriver], world: World
@@ -75,10 +76,13 @@ class Networks:
         """Networks this host was given -> their name on the engine."""
         return {network.network: network.engine_name for network in self._ledger.networks.values()}
 
+    def of(self, container: ContainerAssignment) -> dict[NetworkId, NetworkAssignment]:
+        assigned = self._ledger.networks
+        return {endpoint.network: assigned[endpoint.network] for endpoint in container.endpoints}
+
     async def ensure(self, container: ContainerAssignment) -> dict[NetworkId, NetworkAssignment]:
         """The container's networks, made on the engine where they were not."""
-        assigned = self._ledger.networks
-        wanted = {endpoint.network: assigned[endpoint.network] for endpoint in container.endpoints}
+        wanted = self.of(container)
         async with self._ensuring:
             for network in wanted.values():
                 if self._there.get(network.network) != network:
@@ -234,7 +238,7 @@ class Networks:
             for container in unit.containers
             if container.endpoints
         ]
-        names = [item for item in self._ledger.items.values() if isinstance(item, NameAssignment)]
+        items = [item for item in self._ledger.items.values() if isinstance(item, AddressAssignment | NameAssignment)]
         return NameRecords(
             networks=tuple(
                 NamedNetwork(
@@ -242,7 +246,8 @@ class Networks:
                 )
                 for network in networks
             ),
-            names=tuple(name for name in names if name.network in there),
+            addresses=tuple(one for one in items if isinstance(one, AddressAssignment) and one.network in there),
+            known=tuple(one for one in items if isinstance(one, NameAssignment) and one.network in there),
             containers=tuple(containers),
         )
 

@@ -113,8 +113,10 @@ class _Common:
 
     def names(self, network: NetworkId) -> list[AnyItem]:
         if network not in self._names:
-            units = [unit for unit in self.snapshot.units_on_network(network) if answers(self.snapshot, unit)]
-            self._names[network] = list(names_on(self.snapshot, network, units))
+            units = list(self.snapshot.units_on_network(network))
+            answering = [unit for unit in units if answers(self.snapshot, unit)]
+            starting = [unit for unit in units if unit.live and held(unit) and not answers(self.snapshot, unit)]
+            self._names[network] = names_on(self.snapshot, network, answering, starting)
         return self._names[network]
 
     def peers(self, network: NetworkId) -> list[tuple[HostId, PeerAssignment]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from paddock.core.powers import check_powers
 from paddock.gateway.arrivals import come_to, known_from_now_on
 from paddock.gateway.call import Call
 from paddock.gateway.client import Answer
@@ -39,6 +40,9 @@ def builder(call: Call) -> Host:
 
 
 async def build(call: Call) -> None:
+    check_powers(
+        ["--network host"] if call.head.asked("networkmode") == "host" else [], privileged=call.caller.privileged
+    )
     host = builder(call)
     classic = call.head.asked("version", "1") != "2" and not call.head.asked("remote") and not call.head.wants("pull")
     await come_to(call, host, Asked(host=HostId(host.id), overheard=Context(call, host) if classic else None))
@@ -49,7 +53,11 @@ async def cancel(call: Call) -> None:
 
 
 async def buildkit(call: Call) -> None:
-    """What comes of it cannot be seen from outside: when the connection has ended, the host is looked at."""
+    """What comes of it cannot be seen from outside: when the connection has ended, the host is looked at.
+
+    Nor what is asked: engines let a BuildKit build into the host's network, so a caller without that right has none.
+    """
+    check_powers(["BuildKit (DOCKER_BUILDKIT=0 builds without)"], privileged=call.caller.privileged)
     host = builder(call)
     before = names_on(call, host)
     await forward(call, Asked(host=HostId(host.id), hijack=True, versioned=False))

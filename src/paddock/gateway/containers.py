@@ -10,6 +10,7 @@ from paddock.gateway.finding import Found
 from paddock.gateway.forward import Asked, forward
 from paddock.gateway.listing import Rewriting
 from paddock.gateway.problems import no_such
+from paddock.gateway.rights import check_reach
 from paddock.gateway.router import Router
 from paddock.model.objects import Host, HostId, Revision
 from paddock.model.snapshot import Snapshot
@@ -23,6 +24,8 @@ PLAIN = (
     ("POST", "unpause"), ("POST", "wait"), ("HEAD", "archive"), ("GET", "archive"), ("PUT", "archive"),
 )  # fmt: skip
 HIJACKED = (("POST", "attach"), ("GET", "attach/ws"))
+REACHING = ("archive", "export", "attach", "attach/ws")
+"""What lets the caller get at what is inside."""
 
 
 def register(router: Router) -> None:
@@ -38,18 +41,24 @@ async def found_container(call: Call) -> Found:
 
 
 async def passed_on(call: Call) -> None:
-    found = await found_container(call)
-    await forward(call, Asked(host=HostId(found.host.id), path=_path(call, found)))
+    await _to_its_host(call, hijack=False)
 
 
 async def hijacked(call: Call) -> None:
+    await _to_its_host(call, hijack=True)
+
+
+async def _to_its_host(call: Call, *, hijack: bool) -> None:
     found = await found_container(call)
-    await forward(call, Asked(host=HostId(found.host.id), path=_path(call, found), hijack=True))
-
-
-def _path(call: Call, found: Found) -> str:
     word = call.path.removeprefix(f"/containers/{call.params['name']}/")
+<<<<<<< HEAD
     return f"/containers/{found.said or found.engine_name}/{word}"
+=======
+    if word in REACHING:
+        await check_reach(call, found)
+    path = f"/containers/{found.engine_name}/{word}"
+    await forward(call, Asked(host=HostId(found.host.id), path=path, hijack=hijack))
+>>>>>>> main
 
 
 async def inspect(call: Call) -> Answer:

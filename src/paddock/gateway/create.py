@@ -14,6 +14,7 @@ from msgspec.structs import replace
 from paddock.core.assignment import network_assignment
 from paddock.core.bodies import endpoints_of, labels_of
 from paddock.core.dry_run import dry_run
+from paddock.core.powers import check_powers, powers_asked, volume_powers
 from paddock.core.standalone import NameInUse, forget, id_of, wish
 from paddock.drivers.docker_body import connect_body, create_body
 from paddock.gateway import shapes
@@ -24,7 +25,7 @@ from paddock.gateway.finding import Found
 from paddock.gateway.image_finding import bring_image, require_image
 from paddock.gateway.names import checked_name, made_up_name
 from paddock.gateway.problems import ApiProblem
-from paddock.gateway.rights import check_powers, powers_asked
+from paddock.gateway.rights import check_reach
 from paddock.gateway.router import Router
 from paddock.gateway.shapes import check_shape
 from paddock.gateway.volumes import check_volume_name
@@ -36,13 +37,18 @@ from paddock.gateway.wishes import (
     leans_on,
     links_of,
     service_spec,
+<<<<<<< HEAD
     volumes_named,
+=======
+    shares_with,
+    volumes,
+>>>>>>> main
     with_partners,
 )
 from paddock.model.assignment import ContainerAssignment, Endpoint, NetworkAssignment
 from paddock.model.changes import Change
 from paddock.model.errors import NotFound, PaddockError, Transient
-from paddock.model.objects import Host, HostId, Network, NetworkId, Revision, Service, Unit, UnitId, UnitState
+from paddock.model.objects import Host, HostId, Network, NetworkId, Revision, Service, Unit, UnitId, UnitState, Volume
 from paddock.model.snapshot import Snapshot
 from paddock.model.specs import ServiceSpec
 from paddock.model.steps import ConnectNetwork, CreateContainer
@@ -74,7 +80,7 @@ async def create(call: Call) -> Answer:
     if not body.get("Image") and not body:
         raise ApiProblem(400, "config cannot be empty in order to create a container")
     check_shape(body, shapes.Container)
-    check_powers(powers_asked(host_config(body)), privileged=call.caller.privileged)
+    check_powers([*powers_asked(host_config(body)), *_volume_powers(call, body)], privileged=call.caller.privileged)
     await require_image(call, str(body.get("Image") or ""))
     wished = await _wish(call, body)
     for volume in volumes_named(wished.body):
@@ -88,15 +94,29 @@ async def create(call: Call) -> Answer:
         raise
 
 
+def _volume_powers(call: Call, body: Json) -> list[str]:
+    """Of volumes that are there already, under whose name a path of a host may be."""
+    snapshot = call.cluster.snapshot()
+    known = (snapshot.named(Volume, call.environment, mount.volume) for mount in volumes(host_config(body)))
+    return [power for volume in known if volume is not None for power in volume_powers(volume.spec.driver_opts)]
+
+
 async def _wish(call: Call, body: Json) -> Wish:
     environment = call.environment
     asked = call.head.asked("name")
     name = checked_name(asked) if asked else made_up_name(call.cluster.world)
     wanted = taken_out(body, call.gateway.hosts.all(environment))
     ids: dict[str, str] = {}
+    linked = {link.partition(":")[0] for link in links_of(body)} - set(shares_with(wanted.body))
     constraints = list(wanted.placement.constraints)
     for partner in leans_on(wanted.body):
+<<<<<<< HEAD
         found = await _partner(call, partner)
+=======
+        found = await call.gateway.finder.container(environment, partner)
+        if partner not in linked:
+            await check_reach(call, found)
+>>>>>>> main
         ids[partner] = found.engine_name
         constraints.append(f"node.id=={found.host.id}")
     return Wish(

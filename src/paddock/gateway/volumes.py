@@ -11,6 +11,7 @@ from typing import Any
 
 from msgspec.structs import replace
 
+from paddock.core.powers import check_powers, volume_powers
 from paddock.core.standalone import volume_named
 from paddock.gateway import shapes
 from paddock.gateway.call import Call
@@ -19,7 +20,6 @@ from paddock.gateway.filters import Filters, labels_match, parse_filters
 from paddock.gateway.hosts import answered
 from paddock.gateway.networks import time_text
 from paddock.gateway.problems import ApiProblem, no_such
-from paddock.gateway.rights import check_powers, volume_powers
 from paddock.gateway.router import Router
 from paddock.gateway.shapes import check_shape
 from paddock.model.changes import Change, Delete, Put

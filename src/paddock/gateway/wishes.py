@@ -42,11 +42,15 @@ def host_config(body: Json) -> Json:
 
 def leans_on(body: Json) -> list[str]:
     """Containers it has to share a host with, as the client calls them."""
+    found = [*shares_with(body), *(link.partition(":")[0] for link in links_of(body))]
+    return list(dict.fromkeys(name for name in found if name))
+
+
+def shares_with(body: Json) -> list[str]:
+    """Containers whose namespaces or volumes it wants to be in."""
     host = host_config(body)
     found = [str(host.get(key) or "").partition(":")[2] for key in SHARED if _shares(host, key)]
-    found += [str(entry).partition(":")[0] for entry in host.get("VolumesFrom") or ()]
-    found += [link.partition(":")[0] for link in links_of(body)]
-    return list(dict.fromkeys(name for name in found if name))
+    return found + [str(entry).partition(":")[0] for entry in host.get("VolumesFrom") or ()]
 
 
 SHARED = ("NetworkMode", "IpcMode", "PidMode")
@@ -96,7 +100,7 @@ def service_spec(wish: Wish) -> ServiceSpec:
         networks=() if mode else attachments(body),
         network_mode=mode,
         ports=tuple(_ports(host)) if mode != "host" else (),
-        volumes=tuple(_volumes(host)),
+        volumes=tuple(volumes(host)),
         has_healthcheck=bool(body.get("Healthcheck")),
     )
     return ServiceSpec(
@@ -153,11 +157,15 @@ def _ports(host: Json) -> Iterator[PortSpec]:
             )
 
 
+<<<<<<< HEAD
 def volumes_named(body: Json) -> list[str]:
     return list(dict.fromkeys(mount.volume for mount in _volumes(host_config(body))))
 
 
 def _volumes(host: Json) -> Iterator[VolumeMount]:
+=======
+def volumes(host: Json) -> Iterator[VolumeMount]:
+>>>>>>> main
     """Named ones, which are the cluster's; paths and nameless ones are its host's own affair."""
     for bind in host.get("Binds") or ():
         source, _, rest = str(bind).partition(":")

@@ -47,10 +47,14 @@ class Environment(Object, frozen=True, kw_only=True):
 
 
 class ApiKey(Object, frozen=True, kw_only=True):
-    """`environment` "" means every environment. Only the SHA-256 of the secret is kept: it has 256 bits of its own."""
+    """`environment` "" means every environment. Only the SHA-256 of the secret is kept: it has 256 bits of its own.
+
+    `privileged`: who has it may run containers that reach into their hosts.
+    """
 
     environment: str = ""
     name: str = ""
+    privileged: bool = True
     secret_hash: str = ""
     created_at_s: float = 0.0
     expires_at_s: float = 0.0
