@@ -51,14 +51,10 @@ async def hijacked(call: Call) -> None:
 async def _to_its_host(call: Call, *, hijack: bool) -> None:
     found = await found_container(call)
     word = call.path.removeprefix(f"/containers/{call.params['name']}/")
-<<<<<<< HEAD
-    return f"/containers/{found.said or found.engine_name}/{word}"
-=======
     if word in REACHING:
         await check_reach(call, found)
     path = f"/containers/{found.engine_name}/{word}"
     await forward(call, Asked(host=HostId(found.host.id), path=path, hijack=hijack))
->>>>>>> main
 
 
 async def inspect(call: Call) -> Answer:

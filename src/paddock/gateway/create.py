@@ -37,12 +37,8 @@ from paddock.gateway.wishes import (
     leans_on,
     links_of,
     service_spec,
-<<<<<<< HEAD
-    volumes_named,
-=======
     shares_with,
     volumes,
->>>>>>> main
     with_partners,
 )
 from paddock.model.assignment import ContainerAssignment, Endpoint, NetworkAssignment
@@ -83,8 +79,8 @@ async def create(call: Call) -> Answer:
     check_powers([*powers_asked(host_config(body)), *_volume_powers(call, body)], privileged=call.caller.privileged)
     await require_image(call, str(body.get("Image") or ""))
     wished = await _wish(call, body)
-    for volume in volumes_named(wished.body):
-        check_volume_name(volume)
+    for mount in volumes(host_config(wished.body)):
+        check_volume_name(mount.volume)
     unit_id = await _committed(call, service_spec(wished))
     try:
         place = await _prepared(call, unit_id)
@@ -110,13 +106,9 @@ async def _wish(call: Call, body: Json) -> Wish:
     linked = {link.partition(":")[0] for link in links_of(body)} - set(shares_with(wanted.body))
     constraints = list(wanted.placement.constraints)
     for partner in leans_on(wanted.body):
-<<<<<<< HEAD
         found = await _partner(call, partner)
-=======
-        found = await call.gateway.finder.container(environment, partner)
         if partner not in linked:
             await check_reach(call, found)
->>>>>>> main
         ids[partner] = found.engine_name
         constraints.append(f"node.id=={found.host.id}")
     return Wish(

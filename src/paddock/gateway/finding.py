@@ -23,15 +23,11 @@ ID_DIGITS = frozenset("0123456789abcdef")
 
 
 class Found(msgspec.Struct, frozen=True, kw_only=True):
-    """`engine_name`: what its engine knows it by. `unit` None: started behind our back, or not reported yet.
-
-    `said`: what the client called it, where its engine knows that name too and will use it in what it answers.
-    """
+    """`engine_name`: what its engine knows it by. `unit` None: started behind our back, or not reported yet."""
 
     host: Host
     engine_name: str
     unit: Unit | None = None
-    said: str = ""
 
 
 class Recent:
@@ -153,10 +149,7 @@ def _found(snapshot: Snapshot, unit: Unit, status: ContainerStatus | None, name:
     host = snapshot.get(Host, unit.host) if unit.host is not None else None
     if host is None:
         return None
-    if status is None or not status.id:
-        return Found(host=host, engine_name=name, unit=unit)
-    same = unit.standalone and status.name.removeprefix("/") == name
-    return Found(host=host, engine_name=status.id, unit=unit, said=name if same else "")
+    return Found(host=host, engine_name=status.id if status is not None and status.id else name, unit=unit)
 
 
 def _unit_with_id(snapshot: Snapshot, host: HostId, id: str) -> Unit | None:

@@ -157,15 +157,7 @@ def _ports(host: Json) -> Iterator[PortSpec]:
             )
 
 
-<<<<<<< HEAD
-def volumes_named(body: Json) -> list[str]:
-    return list(dict.fromkeys(mount.volume for mount in _volumes(host_config(body))))
-
-
-def _volumes(host: Json) -> Iterator[VolumeMount]:
-=======
 def volumes(host: Json) -> Iterator[VolumeMount]:
->>>>>>> main
     """Named ones, which are the cluster's; paths and nameless ones are its host's own affair."""
     for bind in host.get("Binds") or ():
         source, _, rest = str(bind).partition(":")
