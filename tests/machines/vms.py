@@ -15,8 +15,8 @@ from waiting import until
 
 CACHE = Path("/var/cache/paddock/machines")
 PACKAGES = (
-    "systemd-sysv", "udev", "dbus", "linux-image-amd64", "initramfs-tools", "openssh-server", "iproute2", "iputils-ping",
-    "curl", "ca-certificates", "procps", "nftables",
+    "systemd-sysv", "udev", "dbus", "linux-image-amd64", "initramfs-tools", "openssh-server", "iproute2",
+    "iputils-ping", "curl", "ca-certificates", "procps", "nftables",
 )  # fmt: skip
 GUIDES = ("docker.io", "pipx")
 """What the guide has one install."""
@@ -87,7 +87,8 @@ class Machine:
              "-m", str(MEMORY_MIB), "-kernel", str(self.base / "vmlinuz"),
              "-initrd", str(self.base / "initrd"), "-append", words,
              "-drive", f"file={self.disk},if=virtio,cache=unsafe", "-device", "virtio-rng-pci",
-             "-netdev", f"tap,id=n,ifname={tap},script=no,downscript=no", "-device", f"virtio-net-pci,netdev=n,mac={mac}",
+             "-netdev", f"tap,id=n,ifname={tap},script=no,downscript=no",
+             "-device", f"virtio-net-pci,netdev=n,mac={mac}",
              "-serial", f"file:{self.folder / 'console'}", "-monitor", "none"],
             stdin=subprocess.DEVNULL, stdout=(self.folder / "qemu").open("ab"), stderr=subprocess.STDOUT,
         )  # fmt: skip
