@@ -49,6 +49,7 @@ def _container(snapshot: Snapshot, unit: Unit, revision: Revision, role: str) ->
         role=role,
         name=container_name(unit, role),
         image=container.image,
+        image_id=container.image_id,
         pull=container.pull,
         platform=container.platform,
         body=_body(snapshot, unit, revision, container, partners),

@@ -337,10 +337,23 @@ class File(Object, frozen=True, kw_only=True):
     created_at_s: float = 0.0
 
 
-AnyObject = Environment | ApiKey | JoinToken | Host | Stack | Service | Revision | Unit | Network | Volume | File
+class Registry(Object, frozen=True, kw_only=True):
+    """How to log in at a registry; `name` is its address. `sealed` is the password, encrypted by the server's key."""
+
+    environment: str
+    name: str
+    username: str
+    sealed: bytes = b""
+    digest: str = ""
+    created_at_s: float = 0.0
+
+
+AnyObject = (
+    Environment | ApiKey | JoinToken | Host | Stack | Service | Revision | Unit | Network | Volume | File | Registry
+)
 
 KINDS: tuple[type[Object], ...] = (
-    Environment, ApiKey, JoinToken, Host, Stack, Service, Revision, Unit, Network, Volume, File,
+    Environment, ApiKey, JoinToken, Host, Stack, Service, Revision, Unit, Network, Volume, File, Registry,
 )  # fmt: skip
 
 

@@ -78,6 +78,8 @@ class ContainerSpec(Spec, frozen=True, kw_only=True):
     """
 
     image: str
+    image_id: str = ""
+    """The very image, where it was built for this: what the name means elsewhere, or later, does not matter."""
     config: dict[str, Any] = {}
     pull: Literal["always", "missing", "never"] = "missing"
     platform: str = ""
