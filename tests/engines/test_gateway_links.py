@@ -32,8 +32,8 @@ def on(host: str) -> tuple[str, str]:
 def test_a_container_on_another_host_is_found_as_soon_as_it_has_started(docker: Docker) -> None:
     docker.done("network", "create", "front")
     docker.done("run", "-d", "--name", "asks", "--network", "front", *on("h1"), "busybox", "sleep", "1000")
-    for round in range(3):
-        name = f"fresh{round}"
+    for number in range(3):
+        name = f"fresh{number}"
         docker.done("run", "-d", "--name", name, "--network", "front", *on("h2"), "busybox", "sleep", "1000")
         address = docker.inspect(name)["NetworkSettings"]["Networks"]["front"]["IPAddress"]
         assert address in docker.done("exec", "asks", "nslookup", name)
@@ -72,10 +72,19 @@ def test_a_link_on_a_network_may_be_older_than_what_it_leads_to(docker: Docker) 
 
 def test_networks_follow_one_another_quickly(docker: Docker) -> None:
     """Each takes the number and the addresses of the one before, which its host is still about to give up."""
-    for round in range(4):
-        docker.done("network", "create", f"net{round}")
-        docker.done("run", "--rm", "--network", f"net{round}", *on("h1"), "busybox", "true")
-        docker.done("network", "rm", f"net{round}")
+    for number in range(4):
+        docker.done("network", "create", f"net{number}")
+        docker.done("run", "--rm", "--network", f"net{number}", *on("h1"), "busybox", "true")
+        docker.done("network", "rm", f"net{number}")
+    docker.done("run", "--rm", "-v", "data:/data", "busybox", "true")
+    docker.done("volume", "rm", "data")
+
+
+def test_what_it_shares_with_has_to_be_on_one_host(docker: Docker) -> None:
+    for name, host in (("one", "h1"), ("two", "h2")):
+        docker.done("create", "--name", name, *on(host), "busybox", "true")
+    refused = docker.refused("create", "--volumes-from", "one", "--volumes-from", "two", "busybox", "true")
+    assert "one is on host h1 and two is on host h2" in refused
 
 
 def test_auxiliary_addresses_are_shown(docker: Docker) -> None:
