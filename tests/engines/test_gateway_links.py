@@ -87,6 +87,14 @@ def test_what_it_shares_with_has_to_be_on_one_host(docker: Docker) -> None:
     assert "one is on host h1 and two is on host h2" in refused
 
 
+def test_a_build_does_not_join_a_network_of_the_cluster(docker: Docker, tmp_path: Path) -> None:
+    docker.done("network", "create", "front")
+    (tmp_path / "Dockerfile").write_text("FROM busybox\nRUN true\n")
+    docker.environment["DOCKER_BUILDKIT"] = "0"
+    refused = docker.refused("build", "--network", "front", str(tmp_path))
+    assert "cannot join network front" in refused
+
+
 def test_auxiliary_addresses_are_shown(docker: Docker) -> None:
     docker.done("network", "create", "--subnet", "10.61.0.0/24", "--aux-address", "printer=10.61.0.9", "aux")
     (config,) = docker.inspect("aux", "network")["IPAM"]["Config"]
