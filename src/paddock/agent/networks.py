@@ -194,7 +194,7 @@ class Networks:
         needed = self._needed()
         for network in [network for network in self._there if network not in needed]:
             async with self._ensuring:
-                if network in self._needed():
+                if network in self._needed() or network not in self._there:
                     continue
                 gone = self._there[network]
                 name = gone.engine_name if gone is not None else self._found_names.get(network, "")

@@ -20,6 +20,7 @@ from paddock.drivers.docker_body import connect_body
 from paddock.gateway import shapes
 from paddock.gateway.call import Api, Call
 from paddock.gateway.client import Answer
+from paddock.gateway.departed import any_gone
 from paddock.gateway.filters import Filters, labels_match, parse_filters
 from paddock.gateway.finding import Found, cluster_id
 from paddock.gateway.problems import ApiProblem, no_such
@@ -278,7 +279,14 @@ async def remove(call: Call) -> Answer:
             raise ApiProblem(403, f"error while removing network: network {network.name} id {id} has active endpoints")
         return [Put(object=replace(network, removing=True), reason="removed through the Docker API")], None
 
-    await call.cluster.commit(decide)
+    try:
+        await call.cluster.commit(decide)
+    except ApiProblem as problem:
+        snapshot = call.cluster.snapshot()
+        network = network_called(snapshot, call.environment, name)
+        if problem.status != 403 or not await any_gone(call, snapshot.units_on_network(NetworkId(network.id))):
+            raise
+        await call.cluster.commit(decide)
     return Answer(204)
 
 
