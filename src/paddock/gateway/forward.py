@@ -51,6 +51,8 @@ class Asked(msgspec.Struct, frozen=True, kw_only=True):
     hijack: bool = False
     versioned: bool = True
     more: tuple[tuple[str, str], ...] = ()
+    instead: tuple[tuple[str, str], ...] = ()
+    """Headers of the request that take the place of the client's."""
     finish: Callable[[], Awaitable[None]] | None = None
     """Done after a good answer's last byte and before its end, so that a client that waits for the end sees it."""
     overheard: Overheard | None = None
@@ -105,6 +107,8 @@ def engine_head(call: Call, asked: Asked) -> bytes:
     headers = [("Host", "docker"), *_end_to_end(call.head.headers, body=asked.body is None)]
     if asked.body is not None:
         headers += [("Content-Type", "application/json"), ("Content-Length", str(len(asked.body)))]
+    replaced = [name.lower() for name, _ in asked.instead]
+    headers = [*((name, value) for name, value in headers if name.lower() not in replaced), *asked.instead]
     if asked.overheard is not None:
         headers = [(name, value) for name, value in headers if name.lower() not in _FRAMING]
         headers.append(("Transfer-Encoding", "chunked"))
