@@ -126,7 +126,7 @@ def test_a_connection_stays_after_what_an_engine_answered(docker: Docker, path: 
         ("POST", "/containers/create?name=-", {"Image": "busybox"}, 400),
         ("POST", "/containers/create", {"Image": "nosuchimage"}, 404),
         ("POST", "/containers/create", {"Image": "busybox", "Env": 3}, 400),
-        ("POST", "/containers/create", {"Image": "busybox", "HostConfig": {"NetworkMode": "none-such"}}, 404),
+        ("POST", "/containers/create", {"Image": "busybox", "HostConfig": {"NetworkMode": "none-such"}}, 400),
         ("POST", "/networks/create", {"Name": "host"}, 403),
     ],
 )
