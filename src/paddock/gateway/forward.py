@@ -27,7 +27,8 @@ from paddock.wire.engine_http import ByteStream
 
 AFTER_HEAD_S = 0.005
 """A moment for the client between the head of a hijacked connection and its first bytes."""
-DIAL_TIMEOUT_S = 15.0
+DIAL_TIMEOUT_S = 60.0
+"""With the wait behind others that are opened to the same host."""
 _FRAMING = ("transfer-encoding", "content-length")
 BROKEN = (ConnectionError, OSError, EOFError)
 
