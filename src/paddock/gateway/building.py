@@ -9,6 +9,7 @@ from paddock.gateway.arrivals import come_to, known_from_now_on
 from paddock.gateway.call import Call
 from paddock.gateway.client import Answer
 from paddock.gateway.context import Context
+from paddock.gateway.credentials import auths_for_build
 from paddock.gateway.forward import Asked, forward
 from paddock.gateway.hosts import answered
 from paddock.gateway.image_finding import host_for_images, names_on
@@ -44,8 +45,9 @@ async def build(call: Call) -> None:
         ["--network host"] if call.head.asked("networkmode") == "host" else [], privileged=call.caller.privileged
     )
     host = builder(call)
-    classic = call.head.asked("version", "1") != "2" and not call.head.asked("remote") and not call.head.wants("pull")
-    await come_to(call, host, Asked(host=HostId(host.id), overheard=Context(call, host) if classic else None))
+    comes_along = not call.head.asked("remote") and not call.head.asked("session")
+    overheard = Context(call, host) if comes_along and not call.head.wants("pull") else None
+    await come_to(call, host, Asked(host=HostId(host.id), overheard=overheard, instead=auths_for_build(call)))
 
 
 async def cancel(call: Call) -> None:

@@ -51,6 +51,8 @@ class Asked(msgspec.Struct, frozen=True, kw_only=True):
     hijack: bool = False
     versioned: bool = True
     more: tuple[tuple[str, str], ...] = ()
+    instead: tuple[tuple[str, str], ...] = ()
+    """Headers of the request that take the place of the client's."""
     finish: Callable[[], Awaitable[None]] | None = None
     """Done after a good answer's last byte and before its end, so that a client that waits for the end sees it."""
     overheard: Overheard | None = None
@@ -105,6 +107,8 @@ def engine_head(call: Call, asked: Asked) -> bytes:
     headers = [("Host", "docker"), *_end_to_end(call.head.headers, body=asked.body is None)]
     if asked.body is not None:
         headers += [("Content-Type", "application/json"), ("Content-Length", str(len(asked.body)))]
+    replaced = [name.lower() for name, _ in asked.instead]
+    headers = [*((name, value) for name, value in headers if name.lower() not in replaced), *asked.instead]
     if asked.overheard is not None:
         headers = [(name, value) for name, value in headers if name.lower() not in _FRAMING]
         headers.append(("Transfer-Encoding", "chunked"))
@@ -180,7 +184,8 @@ async def _answer(
         await _hijacked(call, head, source, writer, sending)
         return head.status
     framing = response_framing(call.head.method, head)
-    if asked.finish is not None and head.status < 300 and framing.kind != "length":
+    finishing = asked.finish is not None and head.status < 300 and framing.kind != "length"
+    if finishing or (framing.kind == "chunked" and not call.client.chunks):
         await _reframed(call, asked, head, Body(source, framing))
         return head.status
     if framing.kind == "end":
@@ -198,16 +203,17 @@ async def _answer(
 
 async def _reframed(call: Call, asked: Asked, head: ResponseHead, body: Body) -> None:
     """Piece by piece as it comes, with an end of our own."""
-    assert asked.finish is not None
+    framing = call.client.streaming()
     headers = [(name, value) for name, value in _passed_on(call, asked, head) if name.lower() not in _FRAMING]
-    await call.client.write(encode(head.line, [*headers, ("Transfer-Encoding", "chunked")]))
+    await call.client.write(encode(head.line, [*headers, *framing]))
     try:
         async for piece in body.content():
             await call.client.chunk(piece)
     except ApiProblem as error:
         call.client.closing = True
         raise ConnectionResetError(f"the answer of host {asked.host} broke off: {error}") from error
-    await asked.finish()
+    if asked.finish is not None and head.status < 300:
+        await asked.finish()
     await call.client.end()
 
 
@@ -243,7 +249,9 @@ async def _upwards(call: Call, writer: asyncio.StreamWriter, sending: asyncio.Ta
         while data := await call.source.some():
             writer.write(data)
             await writer.drain()
-        if writer.can_write_eof():
+        if call.client.gone():
+            writer.close()
+        elif writer.can_write_eof():
             writer.write_eof()
     except BROKEN:
         writer.close()

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from paddock.core.images.reference import tagged
+from paddock.core.images.reference import retagged, tagged
 from paddock.gateway.call import Call
 from paddock.gateway.client import Answer
+from paddock.gateway.credentials import auth_for
 from paddock.gateway.forward import Asked, forward
 from paddock.gateway.hosts import answered
 from paddock.gateway.image_finding import (
@@ -33,7 +34,7 @@ def register(router: Router) -> None:
     router.add("GET", "/images/search", anywhere)
     router.add("GET", "/images/get", saved_together)
     router.add("POST", "/images/prune", prune)
-    router.add("GET", "/distribution/{name:path}/json", anywhere)
+    router.add("GET", "/distribution/{name:path}/json", distribution)
     router.add("GET", "/images/{name:path}/json", passed_on)
     router.add("GET", "/images/{name:path}/history", passed_on)
     router.add("GET", "/images/{name:path}/get", passed_on)
@@ -118,13 +119,17 @@ async def anywhere(call: Call) -> None:
     await forward(call, Asked(host=HostId(call.gateway.hosts.any(call.environment).id)))
 
 
+async def distribution(call: Call) -> None:
+    host = call.gateway.hosts.any(call.environment)
+    await forward(call, Asked(host=HostId(host.id), instead=auth_for(call, call.params["name"])))
+
+
 async def push(call: Call) -> None:
     """From a host that has it; what none has, an engine refuses. Credentials pass with the request and stay nowhere."""
     name = call.params["name"]
-    asked = call.head.asked("tag")
-    holders = call.cluster.images.holders(call.environment, f"{name}:{asked}" if asked else name)
+    holders = call.cluster.images.holders(call.environment, retagged(name, call.head.asked("tag")))
     host = holders[0].host if holders else call.gateway.hosts.any(call.environment)
-    await forward(call, Asked(host=HostId(host.id)))
+    await forward(call, Asked(host=HostId(host.id), instead=auth_for(call, name)))
 
 
 async def saved_together(call: Call) -> None:

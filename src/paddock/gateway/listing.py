@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from paddock.core.draft import GONE
-from paddock.core.standalone import id_of
+from paddock.core.standalone import HOME_NETWORK, id_of
 from paddock.gateway.call import Call
 from paddock.gateway.client import Answer
 from paddock.gateway.filters import Filters, encode_filters, parse_filters
@@ -24,6 +24,12 @@ HIDDEN_LABELS = (UNIT_LABEL, ROLE_LABEL, NAME_LABEL)
 STACK_LABEL = "io.paddock.stack"
 STACKS_LABELS = ("io.paddock.service", "io.paddock.environment")
 """They tell stacks' containers apart; one that was just run has the labels its user gave it."""
+
+OF_DEFAULT = (
+    "EndpointID", "Gateway", "GlobalIPv6Address", "GlobalIPv6PrefixLen", "IPAddress", "IPPrefixLen", "IPv6Gateway",
+    "MacAddress",
+)  # fmt: skip
+"""What `NetworkSettings` says a second time of the network that containers are on when they ask for none."""
 
 
 def register(router: Router) -> None:
@@ -162,6 +168,8 @@ class Rewriting:
             for target, bindings in (settings.get("Ports") or {}).items()
         }
         networks = settings.get("Networks") or {}
+        if not settings.get("IPAddress"):
+            settings |= {key: value for key, value in (networks.get(HOME_NETWORK) or {}).items() if key in OF_DEFAULT}
         settings["Networks"] = {
             name: _endpoint_as_asked(endpoint, wanted[name]) if name in wanted else endpoint
             for name, endpoint in networks.items()
