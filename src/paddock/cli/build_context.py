@@ -80,6 +80,11 @@ def _ignored(build: Build, root: str, name: str) -> tuple[list[str], bool]:
     return [], False
 
 
+def for_buildkit(context: Context) -> Context:
+    """It takes the context as it is, and needs nothing hidden from it."""
+    return context._replace(added={name: content for name, content in context.added.items() if name != IGNORE})
+
+
 def _needed(context: Context) -> tuple[str, ...]:
     """The builder wants them whatever is left out."""
     return context.dockerfile, IGNORE

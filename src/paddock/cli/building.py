@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 
-from paddock.cli.build_context import context_of, sent
+from paddock.cli.build_context import context_of, for_buildkit, sent
 from paddock.cli.output import colours_wanted, name_colour, painted, say
 from paddock.core.images.build_output import BuildOutput
 from paddock.core.images.dockerfile import mounts_of_session, needs_buildkit
@@ -117,7 +117,7 @@ async def build_image(engine: EngineHttp, build: Build, manner: Manner) -> str:
         context = context_of(build)
         query["dockerfile"] = context.dockerfile
         query["version"] = _version(build, context.text)
-        body = sent(context)
+        body = sent(context if query["version"] == CLASSIC else for_buildkit(context))
     try:
         async with engine.stream("POST", "/build", query=query, body=body, idle_timeout_s=SILENCE_S) as answer:
             async for message in answer.json_lines():

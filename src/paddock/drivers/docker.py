@@ -300,11 +300,11 @@ class DockerEngine:
             ) as answer:
                 async for line in answer.json_lines():
                     if "error" in line:
-                        raise pull_error(str(line["error"]), StepRefused)
+                        raise pull_error(step.image, str(line["error"]), StepRefused)
                     if words := progress.hear(line):
                         say(words)
         except EngineError as error:
-            raise pull_error(error.message, StepRefused) from error
+            raise pull_error(step.image, error.message, StepRefused) from error
 
     async def _ensure_network(self, step: EnsureNetwork) -> None:
         wanted = step.network

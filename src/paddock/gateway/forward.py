@@ -55,6 +55,8 @@ class Asked(msgspec.Struct, frozen=True, kw_only=True):
     """Headers of the request that take the place of the client's."""
     finish: Callable[[], Awaitable[None]] | None = None
     """Done after a good answer's last byte and before its end, so that a client that waits for the end sees it."""
+    passing: Callable[[bytes], Awaitable[None]] | None = None
+    """Sees what the client sends on a hijacked connection; it goes on when this has returned."""
     overheard: Overheard | None = None
     """Gets the content of the client's body; the end of it is held back until `end` has returned."""
 
@@ -181,7 +183,7 @@ async def _answer(
         raise Transient(f"host {asked.host} ended the connection without an answer")
     head = parse_response(data)
     if head.status == 101 or (asked.hijack and head.status == 200):
-        await _hijacked(call, head, source, writer, sending)
+        await _hijacked(call, asked, head, (source, writer), sending)
         return head.status
     framing = response_framing(call.head.method, head)
     finishing = asked.finish is not None and head.status < 300 and framing.kind != "length"
@@ -225,14 +227,15 @@ def _passed_on(call: Call, asked: Asked, head: ResponseHead) -> list[tuple[str, 
 
 
 async def _hijacked(
-    call: Call, head: ResponseHead, source: Source, writer: asyncio.StreamWriter, sending: asyncio.Task[None]
+    call: Call, asked: Asked, head: ResponseHead, ours: tuple[Source, asyncio.StreamWriter], sending: asyncio.Task[None]
 ) -> None:
     """Raw bytes both ways until the engine's end; the client's end is passed on and ends nothing by itself."""
+    source, writer = ours
     call.client.closing = True
     await call.client.write(encode(head.line, head.headers))
     await asyncio.sleep(AFTER_HEAD_S)
     async with asyncio.TaskGroup() as tasks:
-        upwards = tasks.create_task(_upwards(call, writer, sending))
+        upwards = tasks.create_task(_upwards(call, asked, writer, sending))
         try:
             while data := await source.some():
                 await call.client.write(data)
@@ -243,10 +246,12 @@ async def _hijacked(
             upwards.cancel()
 
 
-async def _upwards(call: Call, writer: asyncio.StreamWriter, sending: asyncio.Task[None]) -> None:
+async def _upwards(call: Call, asked: Asked, writer: asyncio.StreamWriter, sending: asyncio.Task[None]) -> None:
     try:
         await asyncio.wait([sending])
         while data := await call.source.some():
+            if asked.passing is not None:
+                await asked.passing(data)
             writer.write(data)
             await writer.drain()
         if call.client.gone():

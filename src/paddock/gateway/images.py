@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
+import msgspec
+
 from paddock.core.images.reference import retagged, tagged
 from paddock.gateway.call import Call
 from paddock.gateway.client import Answer
+from paddock.gateway.cluster import ImageOf
 from paddock.gateway.credentials import auth_for
 from paddock.gateway.forward import Asked, forward
 from paddock.gateway.hosts import answered
@@ -169,12 +172,33 @@ async def remove(call: Call) -> Answer:
     name = call.params["name"]
     holders = await image_hosts(call, name)
     query = {key: values[0] for key, values in call.head.query.items()}
+    users = await _users(call, holders)
+    rest = [held for held in holders if held not in users]
+    found: list[list[Json] | None] = []
     try:
-        found = await each_holder(call, holders, "DELETE", f"/images/{name}", query)
+        for held in users:
+            found += await each_holder(call, [held], "DELETE", f"/images/{name}", query)
+        if rest:
+            found += await each_holder(call, rest, "DELETE", f"/images/{name}", query)
     finally:
         for held in holders:
             await call.cluster.images.refresh(HostId(held.host.id))
     return Answer(200, without_doubles(found))
+
+
+async def _users(call: Call, holders: list[ImageOf]) -> list[ImageOf]:
+    """Those with containers of it. They are asked first: should one refuse, nothing was removed anywhere."""
+    if len(holders) < 2:
+        return []
+    filters = msgspec.json.encode({"ancestor": [holders[0].image.id]}).decode()
+
+    async def ask(host: Host) -> bool:
+        engine = call.cluster.engine(HostId(host.id))
+        return bool(await engine.json("GET", "/containers/json", query={"all": 1, "filters": filters}))
+
+    told = answered(await call.gateway.hosts.ask_each([held.host for held in holders], ask))
+    using = {host.id for host, uses in told if uses}
+    return [held for held in holders if held.host.id in using]
 
 
 def without_doubles(lists: Iterable[list[Json] | None]) -> list[Json]:

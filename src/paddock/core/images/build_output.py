@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import base64
 import binascii
+import re
 from collections.abc import Iterator
 from typing import Any
 
 Json = dict[str, Any]
+_COLOUR = re.compile(r"\x1b\[[0-9;]*m")
+"""The classic builder paints what went to stderr."""
 TRACE, IMAGE_ID = "moby.buildkit.trace", "moby.image.id"
 _PULLED = ("Pulling from", "Digest:", "Status:", "Pull complete", "Already exists")
 
@@ -38,7 +41,7 @@ class BuildOutput:
             yield f"{layer}{message['status']}"
 
     def _lines(self, text: str) -> Iterator[str]:
-        *whole, self._partial = (self._partial + text).replace("\r\n", "\n").split("\n")
+        *whole, self._partial = (self._partial + _COLOUR.sub("", text)).replace("\r\n", "\n").split("\n")
         yield from (line for line in whole if line.strip())
 
     def _traced(self, text: str) -> Iterator[str]:

@@ -11,7 +11,8 @@ _VARIABLE = re.compile(r"\$(?:(\w+)|\{(\w+)(?:(:[-+])([^}]*))?\})")
 _SCRATCH = "scratch"
 _HEREDOC = re.compile(r"\s*(?:RUN|COPY|ADD)\b.*<<-?[\"']?\w", re.IGNORECASE)
 _FLAGS = re.compile(
-    r"\s*(?:RUN\s.*--(?:mount|network|security)=|(?:COPY|ADD)\s.*--(?:link|chmod|parents|exclude|checksum)\b)", re.I
+    r"\s*(?:RUN\s+(?:--\S+\s+)*--(?:mount|network|security)=|(?:COPY|ADD)\s.*--(?:link|chmod|parents|exclude|checksum)\b)",
+    re.I,
 )
 
 

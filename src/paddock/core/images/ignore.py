@@ -90,8 +90,6 @@ def _regex(text: str) -> str:
         elif letter == "\\" and at < len(text):
             found += re.escape(text[at])
             at += 1
-        elif letter in "[]":
-            found += letter
         else:
-            found += re.escape(letter)
+            found += f"\\{letter}" if letter in ".+()|{}$" else letter
     return found
