@@ -113,8 +113,10 @@ class _Common:
 
     def names(self, network: NetworkId) -> list[AnyItem]:
         if network not in self._names:
-            units = [unit for unit in self.snapshot.units_on_network(network) if answers(self.snapshot, unit)]
-            self._names[network] = list(names_on(self.snapshot, network, units))
+            units = list(self.snapshot.units_on_network(network))
+            answering = [unit for unit in units if answers(self.snapshot, unit)]
+            starting = [unit for unit in units if unit.live and held(unit) and not answers(self.snapshot, unit)]
+            self._names[network] = names_on(self.snapshot, network, answering, starting)
         return self._names[network]
 
     def peers(self, network: NetworkId) -> list[tuple[HostId, PeerAssignment]]:
@@ -144,6 +146,8 @@ def answers(snapshot: Snapshot, unit: Unit) -> bool:
 
 def _runs_alone(unit: Unit) -> bool:
     """Docker names a container as soon as it runs, whatever its healthcheck says of it."""
+    if unit.standalone and unit.starting:
+        return UnitState.PREPARED <= unit.state <= UnitState.READY
     return unit.standalone and unit.state == UnitState.READY and any(one.state == "running" for one in unit.containers)
 
 
@@ -303,7 +307,9 @@ class _Concerned:
         """What other hosts see of it."""
         if unit is None or not held(unit):
             return None
-        return unit.host, unit.addresses, unit.name, unit.revision, unit.live, answers(self._sides[side], unit)
+        ids = tuple(one.id for one in unit.containers) if unit.standalone else ()
+        answering = answers(self._sides[side], unit)
+        return unit.host, unit.addresses, unit.name, unit.revision, unit.live, answering, ids
 
     def _network(self, id: NetworkId) -> None:
         if id in self._networks:

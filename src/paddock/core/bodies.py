@@ -193,7 +193,9 @@ def _files(revision: Revision, container: ContainerSpec) -> tuple[FilePlacement,
 
 def _links(revision: Revision) -> dict[str, str]:
     found = {}
-    for link in revision.spec.links:
+    spec = revision.spec
+    of_networks = [link for network in spec.container.networks for link in network.links]
+    for link in [*spec.links, *of_networks]:
         service, _, alias = link.partition(":")
         found[alias or service] = service
     return found

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-from paddock.core.images.reference import parse
+from paddock.core.images.reference import parse, retagged
 from paddock.gateway.call import Call
 from paddock.gateway.client import Answer
 from paddock.gateway.containers import found_container
@@ -58,8 +58,7 @@ def _place(call: Call) -> Host:
         parse(name)
     except UserError as error:
         raise ApiProblem(400, "invalid reference format") from error
-    whole = (f"{name}@{tag}" if ":" in tag else f"{name}:{tag}") if tag else name
-    holders = call.cluster.images.holders(call.environment, whole)
+    holders = call.cluster.images.holders(call.environment, retagged(name, tag))
     return holders[0].host if holders else host_for_images(call)
 
 

@@ -6,6 +6,7 @@ from typing import Any
 
 from paddock.core.images.dockerfile import base_images
 from paddock.core.images.session import SessionEar
+from paddock.core.powers import check_powers
 from paddock.gateway.arrivals import come_to, known_from_now_on
 from paddock.gateway.call import Call
 from paddock.gateway.client import Answer
@@ -43,6 +44,9 @@ def builder(call: Call) -> Host:
 
 
 async def build(call: Call) -> None:
+    check_powers(
+        ["--network host"] if call.head.asked("networkmode") == "host" else [], privileged=call.caller.privileged
+    )
     host = builder(call)
     comes_along = not call.head.asked("remote") and not call.head.asked("session")
     overheard = Context(call, host) if comes_along and not call.head.wants("pull") else None
@@ -54,7 +58,11 @@ async def cancel(call: Call) -> None:
 
 
 async def buildkit(call: Call) -> None:
-    """What comes of it cannot be seen from outside: when the connection has ended, the host is looked at."""
+    """What comes of it cannot be seen from outside: when the connection has ended, the host is looked at.
+
+    Nor what is asked: engines let a BuildKit build into the host's network, so a caller without that right has none.
+    """
+    check_powers(["BuildKit (DOCKER_BUILDKIT=0 builds without)"], privileged=call.caller.privileged)
     host = builder(call)
     before = names_on(call, host)
     passing = _Session(call, host).passing if call.path == "/session" else None

@@ -186,7 +186,8 @@ async def _answer(
         await _hijacked(call, asked, head, (source, writer), sending)
         return head.status
     framing = response_framing(call.head.method, head)
-    if asked.finish is not None and head.status < 300 and framing.kind != "length":
+    finishing = asked.finish is not None and head.status < 300 and framing.kind != "length"
+    if finishing or (framing.kind == "chunked" and not call.client.chunks):
         await _reframed(call, asked, head, Body(source, framing))
         return head.status
     if framing.kind == "end":
@@ -204,16 +205,17 @@ async def _answer(
 
 async def _reframed(call: Call, asked: Asked, head: ResponseHead, body: Body) -> None:
     """Piece by piece as it comes, with an end of our own."""
-    assert asked.finish is not None
+    framing = call.client.streaming()
     headers = [(name, value) for name, value in _passed_on(call, asked, head) if name.lower() not in _FRAMING]
-    await call.client.write(encode(head.line, [*headers, ("Transfer-Encoding", "chunked")]))
+    await call.client.write(encode(head.line, [*headers, *framing]))
     try:
         async for piece in body.content():
             await call.client.chunk(piece)
     except ApiProblem as error:
         call.client.closing = True
         raise ConnectionResetError(f"the answer of host {asked.host} broke off: {error}") from error
-    await asked.finish()
+    if asked.finish is not None and head.status < 300:
+        await asked.finish()
     await call.client.end()
 
 
@@ -252,7 +254,9 @@ async def _upwards(call: Call, asked: Asked, writer: asyncio.StreamWriter, sendi
                 await asked.passing(data)
             writer.write(data)
             await writer.drain()
-        if writer.can_write_eof():
+        if call.client.gone():
+            writer.close()
+        elif writer.can_write_eof():
             writer.write_eof()
     except BROKEN:
         writer.close()

@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from paddock.core.images.reference import tagged
+from paddock.core.images.reference import retagged, tagged
 from paddock.gateway.call import Call
 from paddock.gateway.client import Answer
 from paddock.gateway.cluster import ImageOf
@@ -128,11 +128,11 @@ async def distribution(call: Call) -> None:
 
 
 async def push(call: Call) -> None:
-    """From a host that has it; credentials pass with the request and stay nowhere."""
+    """From a host that has it; what none has, an engine refuses. Credentials pass with the request and stay nowhere."""
     name = call.params["name"]
-    asked = call.head.asked("tag")
-    held = (await image_hosts(call, f"{name}:{asked}" if asked else name))[0]
-    await forward(call, Asked(host=HostId(held.host.id), instead=auth_for(call, name)))
+    holders = call.cluster.images.holders(call.environment, retagged(name, call.head.asked("tag")))
+    host = holders[0].host if holders else call.gateway.hosts.any(call.environment)
+    await forward(call, Asked(host=HostId(host.id), instead=auth_for(call, name)))
 
 
 async def saved_together(call: Call) -> None:

@@ -20,7 +20,7 @@ from paddock.server.addresses import bound_socket
 from paddock.server.authority import Authority
 from paddock.server.committing import commit_decision
 from paddock.server.config import ServerConfig
-from paddock.server.docker_access import holder_of
+from paddock.server.docker_access import Holder, holder_of
 from paddock.server.docker_door import DockerDoor
 from paddock.server.plane import DEFAULT_ENVIRONMENT, ControlPlane
 from paddock.wire.engine_http import ByteStream, EngineHttp
@@ -96,8 +96,12 @@ class KeyDoor:
     def __init__(self, listener: Listener) -> None:
         self._listener = listener
 
-    async def serve(self, stream: ByteStream, environment: str, name: str) -> None:
-        await self._listener.serve(*stream, Caller(environment=EnvironmentId(environment), name=name))
+    async def serve(self, stream: ByteStream, holder: Holder) -> None:
+        await self._listener.serve(*stream, _caller(holder))
+
+
+def _caller(holder: Holder) -> Caller:
+    return Caller(environment=EnvironmentId(holder.environment), name=holder.name, privileged=holder.privileged)
 
 
 @asynccontextmanager
@@ -112,8 +116,7 @@ async def docker_api(config: ServerConfig, plane: ControlPlane, authority: Autho
         return Caller(environment=EnvironmentId(home.id), name="the server's owner")
 
     def holder(certificate: bytes) -> Caller:
-        found = holder_of(certificate, plane.store.durable(), plane.world.now_s())
-        return Caller(environment=EnvironmentId(found.environment), name=found.name, privileged=found.privileged)
+        return _caller(holder_of(certificate, plane.store.durable(), plane.world.now_s()))
 
     async with contextlib.AsyncExitStack() as doors:
         path = config.directory / SOCKET

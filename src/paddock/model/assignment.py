@@ -100,13 +100,25 @@ class PeerAssignment(Item, frozen=True, kw_only=True, tag="peer"):
     host_address: str
 
 
+class AddressAssignment(Item, frozen=True, kw_only=True, tag="address"):
+    """An address that is answered, and for what: a ready container's on a network, by whichever names it goes.
+
+    One item per address, not per name: what is sent for one container more does not grow with how many there are.
+    `container` is the container's own name, which reverse questions are answered with; `names` are the others.
+    """
+
+    network: NetworkId
+    ipv4: str
+    ipv6: str = ""
+    container: str = ""
+    names: tuple[str, ...] = ()
+
+
 class NameAssignment(Item, frozen=True, kw_only=True, tag="name"):
-    """What a name means on a network; `addresses` of ready containers, sorted. `reverse` names get a PTR."""
+    """A name of the network's that nobody ready has: it is answered with nothing, and asked of nobody else."""
 
     network: NetworkId
     name: str
-    addresses: tuple[str, ...]
-    reverse: bool = False
 
 
 class VolumeAssignment(Item, frozen=True, kw_only=True, tag="volume"):
@@ -129,7 +141,15 @@ class FileAssignment(Item, frozen=True, kw_only=True, tag="file"):
     content: bytes = b""
 
 
-AnyItem = UnitAssignment | NetworkAssignment | PeerAssignment | NameAssignment | VolumeAssignment | FileAssignment
+AnyItem = (
+    UnitAssignment
+    | NetworkAssignment
+    | PeerAssignment
+    | AddressAssignment
+    | NameAssignment
+    | VolumeAssignment
+    | FileAssignment
+)
 Assignment = dict[str, AnyItem]
 
 
@@ -142,6 +162,8 @@ def key_of(item: AnyItem) -> str:
             return f"network/{network}"
         case PeerAssignment(network=network, ipv4=ipv4):
             return f"peer/{network}/{ipv4}"
+        case AddressAssignment(network=network, ipv4=ipv4):
+            return f"address/{network}/{ipv4}"
         case NameAssignment(network=network, name=name):
             return f"name/{network}/{name}"
         case VolumeAssignment(volume=volume):

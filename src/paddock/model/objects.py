@@ -47,10 +47,14 @@ class Environment(Object, frozen=True, kw_only=True):
 
 
 class ApiKey(Object, frozen=True, kw_only=True):
-    """`environment` "" means every environment. Only the SHA-256 of the secret is kept: it has 256 bits of its own."""
+    """`environment` "" means every environment. Only the SHA-256 of the secret is kept: it has 256 bits of its own.
+
+    `privileged`: who has it may run containers that reach into their hosts.
+    """
 
     environment: str = ""
     name: str = ""
+    privileged: bool = True
     secret_hash: str = ""
     created_at_s: float = 0.0
     expires_at_s: float = 0.0
@@ -264,6 +268,8 @@ class Unit(Object, frozen=True, kw_only=True):
     reuses: UnitId | None = None
     placed_because: str = ""
     standalone: bool = False
+    starting: bool = False
+    """Its engine is asked to start it right now: named already, so that it can be found once the engine says yes."""
     forced: int = 0
     attempts: int = 0
     crashes: int = 0

@@ -10,6 +10,7 @@ import socket
 from collections.abc import Awaitable, Callable
 from typing import Protocol
 
+from paddock.server.docker_access import Holder
 from paddock.wire.channel import ChannelClosed
 from paddock.wire.engine_http import READ_BYTES, ByteStream
 
@@ -21,19 +22,19 @@ Send = Callable[[bytes], Awaitable[None]]
 
 
 class DockerDoor(Protocol):
-    async def serve(self, stream: ByteStream, environment: str, name: str) -> None:
-        """Docker's API on that stream until either side ends it, for a caller with every right in the environment."""
+    async def serve(self, stream: ByteStream, holder: Holder) -> None:
+        """Docker's API on that stream until either side ends it."""
         ...
 
 
-async def carry(door: DockerDoor, environment: str, name: str, receive: Receive, send: Send) -> None:
+async def carry(door: DockerDoor, holder: Holder, receive: Receive, send: Send) -> None:
     ours, theirs = socket.socketpair()
     near = await asyncio.open_unix_connection(sock=ours, limit=READ_BYTES)
     far = await asyncio.open_unix_connection(sock=theirs, limit=READ_BYTES)
     async with asyncio.TaskGroup() as tasks:
         inwards = tasks.create_task(_inwards(receive, near[1]))
         outwards = tasks.create_task(_outwards(near[0], send))
-        handling = tasks.create_task(door.serve(far, environment, name))
+        handling = tasks.create_task(door.serve(far, holder))
         await asyncio.wait([inwards, outwards], return_when=asyncio.FIRST_COMPLETED)
         if inwards.done() and inwards.result():
             await asyncio.wait([outwards])

@@ -103,6 +103,7 @@ class NewApiKey(View, frozen=True, kw_only=True):
     name: str
     environment: str = ""
     ttl_s: float = 0.0
+    privileged: bool = True
 
 
 class ApiKeyView(View, frozen=True, kw_only=True):
@@ -111,6 +112,7 @@ class ApiKeyView(View, frozen=True, kw_only=True):
     environment: str
     created_at_s: float
     expires_at_s: float = 0.0
+    privileged: bool = True
 
 
 class CreatedApiKey(View, frozen=True, kw_only=True):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import msgspec
 import pytest
 
+from named import meaning
 from paddock.core.assignment import answers, assignment
 from paddock.core.dry_run import dry_run
 from paddock.core.standalone import (
@@ -18,7 +19,7 @@ from paddock.core.standalone import (
     volume_named,
     wish,
 )
-from paddock.model.assignment import NameAssignment, NetworkAssignment, UnitAssignment
+from paddock.model.assignment import NetworkAssignment, UnitAssignment
 from paddock.model.changes import Put
 from paddock.model.check import problems, problems_between
 from paddock.model.errors import Conflict, NotFound
@@ -67,7 +68,7 @@ def seen(cluster: Cluster, name: str, state: UnitState, running: bool = True) ->
 
 def names_of(cluster: Cluster, host: str) -> list[str]:
     items = assignment(cluster.snapshot, HostId(f"host-{host}")).values()
-    return sorted(item.name for item in items if isinstance(item, NameAssignment))
+    return [name for name, addresses in meaning(items).items() if addresses]
 
 
 def test_it_is_placed_with_an_address_in_the_same_commit() -> None:

@@ -87,6 +87,17 @@ def registry_named(address: str) -> str:
     return DOCKER_HUB if host in _HUB_HOSTS else host
 
 
+def retagged(text: str, tag: str) -> str:
+    """The name with this tag or digest in place of what it has; unchanged without one, and if it is no name."""
+    try:
+        found = parse(text)
+    except UserError:
+        return text
+    if not tag:
+        return text
+    return str(found._replace(tag="", digest=tag) if ":" in tag else found._replace(tag=tag, digest=""))
+
+
 def id_prefix(text: str) -> str:
     """The hexadecimal digits when this may be an image's id or its beginning, else ""."""
     found = _ID.fullmatch(text)

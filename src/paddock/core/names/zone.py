@@ -21,6 +21,7 @@ from paddock.core.names.packet import (
     name_record,
 )
 from paddock.core.names.records import NamedContainer, NamedNetwork, NameRecords
+from paddock.model.assignment import AddressAssignment
 from paddock.model.objects import NetworkId
 
 REVERSE_SUFFIX = ".in-addr.arpa"
@@ -52,21 +53,14 @@ class Zone(msgspec.Struct, frozen=True, kw_only=True):
 
     @classmethod
     def of(cls, records: NameRecords) -> Zone:
-        names: dict[NetworkId, dict[str, tuple[str, ...]]] = {one.network: {} for one in records.networks}
-        reverse: dict[NetworkId, dict[str, str]] = {one.network: {} for one in records.networks}
-        for item in records.names:
-            if item.network not in names:
-                continue
-            names[item.network][item.name.lower().rstrip(".")] = item.addresses
-            if item.reverse:
-                for address in item.addresses:
-                    reverse[item.network].setdefault(address, item.name)
-        return cls(
-            networks={
-                one.network: NetworkNames(network=one, names=names[one.network], reverse=reverse[one.network])
-                for one in records.networks
-            }
-        )
+        found: dict[NetworkId, _Found] = {one.network: _Found() for one in records.networks}
+        for item in sorted(records.addresses, key=_number):
+            if item.network in found:
+                found[item.network].add(item)
+        for known in records.known:
+            if known.network in found:
+                found[known.network].names.setdefault(_spelt(known.name), [])
+        return cls(networks={one.network: found[one.network].on(one) for one in records.networks})
 
     def changed_since(self, before: Zone) -> frozenset[NetworkId]:
         """Networks that mean something else now, come or gone."""
@@ -101,6 +95,35 @@ class Zone(msgspec.Struct, frozen=True, kw_only=True):
         # An address of ours without a name the asker may see: the outside cannot know it either.
         ours = any(address in ipaddress.ip_network(one.network.subnet) for one in self.networks.values())
         return Answer(code=NXDOMAIN) if ours else None
+
+
+class _Found:
+    """Names of one network, in the making."""
+
+    def __init__(self) -> None:
+        self.names: dict[str, list[str]] = {}
+        self._reverse: dict[str, str] = {}
+
+    def add(self, item: AddressAssignment) -> None:
+        own = (item.container,) if item.container else ()
+        addresses = (item.ipv4, item.ipv6) if item.ipv6 else (item.ipv4,)
+        for name in dict.fromkeys(map(_spelt, (*own, *item.names))):
+            self.names.setdefault(name, []).extend(addresses)
+        if own:
+            self._reverse.update(dict.fromkeys(addresses, item.container))
+
+    def on(self, network: NamedNetwork) -> NetworkNames:
+        names = {name: tuple(addresses) for name, addresses in self.names.items()}
+        return NetworkNames(network=network, names=names, reverse=self._reverse)
+
+
+def _spelt(name: str) -> str:
+    return name.lower().rstrip(".")
+
+
+def _number(item: AddressAssignment) -> bytes:
+    """Answers begin with the lowest address."""
+    return bytes(map(int, item.ipv4.split(".")))
 
 
 def _linked(asker: Asker, name: str) -> str:

@@ -9,7 +9,7 @@ from litestar import WebSocket, post, websocket
 from litestar.exceptions import WebSocketDisconnect
 from litestar.params import JSONBody
 
-from paddock.server.docker_access import issue
+from paddock.server.docker_access import Holder, issue
 from paddock.server.docker_door import carry
 from paddock.server.http.api import TheApi, TheCaller, TheEnvironment
 from paddock.wire.api import DockerCertificate, DockerCertificateRequest
@@ -44,7 +44,8 @@ async def docker(socket: WebSocket[Any, Any, Any], api: TheApi, caller: TheCalle
             raise ChannelClosed("the client has gone") from error
 
     if api.docker is not None:
-        await carry(api.docker, environment.id, caller.key, receive, send)
+        holder = Holder(environment=environment.id, name=caller.name, privileged=caller.privileged)
+        await carry(api.docker, holder, receive, send)
     await socket.close()
 
 
