@@ -92,6 +92,13 @@ services:
     command: ["sh", "-c", "cat /it /page; sleep 100000"]
     init: true
     stop_grace_period: 1s
+  never:
+    image: kit/app:1
+    pull_policy: never
+    command: ["sleep", "100000"]
+    init: true
+    stop_grace_period: 1s
+    deploy: {replicas: 3}
   plain:
     build: {context: app/deep, dockerfile: ../../Outside, tags: ["plain:extra"], labels: {made: here}}
 """
@@ -107,6 +114,8 @@ services:
         view = stack.one("kit")
         assert lab.inspect(view)["Image"] == told["kit"]["id"]
         assert lab.inside(view, "cat", "/it", "/page") == "cached\nfirst"
+        stack.runs("--no-build", "never")
+        assert {view.host for view in stack.running("never")} == set(lab.hosts)
         holder = next(host for host in lab.hosts if "plain:extra" in lab.docker(host, "images", "--format", NAMES))
         assert lab.docker(holder, "run", "--rm", "plain:extra", "sh", "-c", "cat /w; ls -A /all") == "given\nleft\n"
         (tmp_path / "Outside").write_text("FROM busybox\nRUN --mount=type=secret,id=k cat /k\n")
