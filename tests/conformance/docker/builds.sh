@@ -15,7 +15,7 @@ cat iid
 DOCKER_BUILDKIT=1 docker build -q -t built:kit --build-arg WHO=kit app
 docker run --rm built:kit 2>/dev/null
 printf 'FROM busybox\nRUN exit 9\n' | DOCKER_BUILDKIT=1 docker build -q - 2>&1 | grep -c 'exit code: 9'
-docker image ls --filter label=a=b --format '{{.Tag}}' built
+docker image ls --filter label=a=b --format '{{.Tag}}' built | sort
 docker builder prune -f --filter until=1000h
 docker image prune -f --filter label=none=such
 docker tag built:1 $REGISTRY/deep/app:1

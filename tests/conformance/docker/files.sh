@@ -6,8 +6,10 @@ docker cp box:/tmp/x out; cat out
 docker cp box:/in - | tar t
 tar c x | docker cp - box:/home
 docker cp box:/home/x - | tar xO
+# differs: its engine knows it by its id
 docker cp box:/nothing .
 docker cp nothing box:/ 2>/dev/null
+# differs: its engine knows it by its id
 docker cp x box:/no/such/place/x
 docker cp x nobody:/
 docker cp -a box:/in copy; find copy | sort

@@ -10,10 +10,10 @@ docker wait counts
 docker start -a counts
 docker create -i --name cats busybox cat
 echo hi | docker start -ai cats
-docker run -d --name ends busybox sh -c 'sleep 2; echo tick; exit 4'
+docker run -d --name ends busybox sh -c 'sleep 1; echo tick; exit 4'
 docker attach ends
 docker attach ends
-docker run -d -t --name term busybox sh -c 'sleep 2; tty'
+docker run -d -t --name term busybox sh -c 'sleep 1; tty'
 docker attach --no-stdin term
 docker run -d --name waits busybox sh -c 'trap "exit 5" USR1; while :; do sleep 0.1; done'
 docker kill -s USR1 waits
@@ -29,8 +29,8 @@ date +%s > began; docker run -d --name events busybox true
 docker wait events
 docker events --since "$(cat began)" --until "$(($(date +%s) + 1))" --filter container=events --format '{{.Type}} {{.Action}} {{.Actor.Attributes.name}} {{.Actor.Attributes.image}}'
 # differs: events say on which host it was
-docker events --since "$(cat began)" --until "$(($(date +%s) + 1))" --filter container=events --filter event=die --format json
-timeout -k 1 3 docker events --filter container=nobody
+docker events --since "$(cat began)" --until "$(($(date +%s) + 1))" --filter container=events --filter event=die --format '{{json .}}'
+timeout -k 1 1 docker events --filter container=nobody
 docker run -d --name sick --health-cmd false --health-interval 300ms --health-retries 1 busybox sleep 1000
 for i in $(seq 50); do docker inspect -f '{{.State.Health.Status}}' sick | grep -q unhealthy && break; sleep 0.2; done
 docker ps --filter health=unhealthy --filter name=sick --format '{{.Names}} {{.Status}}'

@@ -1,6 +1,5 @@
 docker plugin ls
 docker plugin inspect nothing
-docker config create name /dev/null
 docker stack deploy -c /dev/null name
 # all differ: what to use instead is said
 docker swarm init

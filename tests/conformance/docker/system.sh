@@ -3,7 +3,7 @@ docker version --format '{{.Server.Os}} {{.Server.Arch}} {{.Client.APIVersion}}'
 docker version
 docker info --format '{{.OSType}} {{.Driver}} {{.Swarm.LocalNodeState}} {{.ContainersRunning}} {{.CgroupDriver}}'
 # differs: each host has lines of its own
-docker info --format json
+docker info --format '{{json .}}'
 docker system df --format '{{.Type}}'
 docker system df | head -1
 docker system df -v | grep -c space
