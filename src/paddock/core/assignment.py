@@ -212,7 +212,7 @@ def network_assignment(network: Network, host: Host) -> NetworkAssignment:
     room = max(host.facts.mtu - VXLAN_OVERHEAD, SMALLEST_MTU)
     return NetworkAssignment(
         network=NetworkId(network.id),
-        engine_name=network.name,
+        engine_name=network.on_engines,
         subnet=network.subnet,
         gateway=gateway,
         ip_range=plan.block_range(block) if block is not None else f"{gateway}/32",

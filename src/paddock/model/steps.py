@@ -53,6 +53,13 @@ class ConnectNetwork(Step, frozen=True, kw_only=True):
     link_local_ips: tuple[str, ...] = ()
 
 
+class PointResolver(Step, frozen=True, kw_only=True):
+    """Of a running container that was made without us: names are asked of `nameserver` first, until it is restarted."""
+
+    container: str
+    nameserver: str
+
+
 class StartContainer(Step, frozen=True, kw_only=True):
     """`again`: it has run before. `local_restart`: for want of a server."""
 
@@ -116,5 +123,6 @@ UnitStep = (
     | RenameContainer
     | RefuseUnit
 )
+AdoptStep = PointResolver
 HostStep = EnsureNetwork | RemoveNetwork | EnsureVolume | RemoveVolume
-AnyStep = UnitStep | HostStep
+AnyStep = UnitStep | AdoptStep | HostStep

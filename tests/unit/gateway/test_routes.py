@@ -38,7 +38,7 @@ TABLE = router()
         ("GET", "/containers/h1/web/json", containers.inspect, {"name": "h1/web"}),
         ("POST", "/containers/web/attach", containers.hijacked, {"name": "web"}),
         ("GET", "/containers/web/attach/ws", containers.hijacked, {"name": "web"}),
-        ("POST", "/containers/h1/web/start", containers.passed_on, {"name": "h1/web"}),
+        ("POST", "/containers/h1/web/start", lives.started, {"name": "h1/web"}),
         ("DELETE", "/containers/web", lives.remove, {"name": "web"}),
         ("POST", "/containers/web/exec", execs.create, {"name": "web"}),
         ("POST", "/exec/abc/start", execs.start, {"id": "abc"}),
