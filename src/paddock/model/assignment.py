@@ -90,10 +90,11 @@ class NetworkAssignment(Item, frozen=True, kw_only=True, tag="network"):
 
 
 class PeerAssignment(Item, frozen=True, kw_only=True, tag="peer"):
-    """An endpoint on another host: frames for `mac` go to `host_address`, and `ipv4` is at `mac`."""
+    """An endpoint on another host: frames for `mac` go to `host_address`, and `ipv4` and `ipv6` are at `mac`."""
 
     network: NetworkId
     ipv4: str
+    ipv6: str = ""
     mac: str
     host_address: str
 

@@ -235,9 +235,10 @@ class Waiting(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=
 class Unit(Object, frozen=True, kw_only=True):
     """One slot of a service on one host; its id is `<service id>.<slot>.<generation>`.
 
-    `addresses`: network id -> IPv4 address. `not_before_s`: backoff, do not start earlier. `reuses`: the earlier unit
-    in this slot whose containers are started again instead of making new ones. `healthy`: the engine's healthcheck
-    says so, or there is none; only meaningful while running. `standalone`: somebody else's to create, start and stop.
+    `addresses`: network id -> IPv4 address, `addresses6` the same for networks that have IPv6. `not_before_s`: backoff,
+    do not start earlier. `reuses`: the earlier unit in this slot whose containers are started again instead of making
+    new ones. `healthy`: the engine's healthcheck says so, or there is none; only meaningful while running.
+    `standalone`: somebody else's to create, start and stop.
     `forced`: the service's count of restarts asked for when it was made. `attempts`: restarts counted against the
     policy's limit. `crashes`: quick failures in a row, which set the backoff. `ended`: the final state it was
     superseded in, kept when its containers are removed later.
@@ -258,6 +259,7 @@ class Unit(Object, frozen=True, kw_only=True):
     state: UnitState = UnitState.NEW
     healthy: bool = False
     addresses: dict[NetworkId, str] = {}
+    addresses6: dict[NetworkId, str] = {}
     containers: tuple[ContainerStatus, ...] = ()
     message: str = ""
     waiting: Waiting | None = None
