@@ -15,6 +15,7 @@ from paddock.core.bodies import unit_assignment
 from paddock.core.draft import GONE
 from paddock.core.network_names import address_of, names_on
 from paddock.core.subnets import layout, mac_of, number
+from paddock.core.subnets6 import gateway6, range6
 from paddock.model.assignment import (
     AddressAssignment,
     AnyItem,
@@ -258,12 +259,16 @@ def network_assignment(network: Network, host: Host) -> NetworkAssignment:
     block = plan.block_of(number(gateway))
     asked_mtu = network.spec.options.get("com.docker.network.driver.mtu", "")
     room = max(host.facts.mtu - VXLAN_OVERHEAD, SMALLEST_MTU)
+    ip_range = plan.block_range(block) if block is not None else f"{gateway}/32"
     return NetworkAssignment(
         network=NetworkId(network.id),
         engine_name=network.name,
         subnet=network.subnet,
         gateway=gateway,
-        ip_range=plan.block_range(block) if block is not None else f"{gateway}/32",
+        ip_range=ip_range,
+        subnet6=network.subnet6,
+        gateway6=gateway6(network, gateway),
+        ip_range6=range6(network, ip_range),
         vni=network.vni,
         mtu=min(int(asked_mtu), room) if asked_mtu.isdigit() else room,
         internal=network.spec.internal,

@@ -77,6 +77,9 @@ def network_view(snapshot: Snapshot, network: Network, *, containers: bool) -> J
         configs[0]["Gateway"] = network.spec.gateway
     if configs and network.spec.ip_range:
         configs[0]["IPRange"] = network.spec.ip_range
+    if network.subnet6:
+        six = {"Subnet": network.subnet6, "IPRange": network.spec.ip_range6, "Gateway": network.spec.gateway6}
+        configs.append({key: value for key, value in six.items() if value})
     driver = network.spec.driver if network.spec.driver not in ("", "default") else "bridge"
     return {
         "Name": network.name,
@@ -110,9 +113,13 @@ def _containers(snapshot: Snapshot, network: Network) -> Json:
                     "EndpointID": id_of("endpoint", f"{network.id}/{unit.id}"),
                     "MacAddress": mac_of(address),
                     "IPv4Address": f"{address}/{bits}",
-                    "IPv6Address": "",
+                    "IPv6Address": _with_bits(unit.addresses6.get(NetworkId(network.id), ""), network.subnet6),
                 }
     return found
+
+
+def _with_bits(address: str, subnet: str) -> str:
+    return f"{address}/{subnet.partition('/')[2]}" if address else ""
 
 
 async def of_engines(call: Call) -> list[Json]:
@@ -211,7 +218,8 @@ def network_spec(body: Json) -> NetworkSpec:
     if driver not in DRIVERS:
         raise ApiProblem(404, f"network driver {driver} is not one of the cluster's: use bridge or overlay")
     configs = (body.get("IPAM") or {}).get("Config") or []
-    first = configs[0] if configs else {}
+    four: Json = next((one for one in configs if ":" not in str(one.get("Subnet") or "")), {})
+    six: Json = next((one for one in configs if ":" in str(one.get("Subnet") or "")), {})
     return NetworkSpec(
         name=name,
         driver=driver,
@@ -219,8 +227,10 @@ def network_spec(body: Json) -> NetworkSpec:
         attachable=bool(body.get("Attachable")),
         enable_ipv6=bool(body.get("EnableIPv6")),
         subnets=tuple(str(config["Subnet"]) for config in configs if config.get("Subnet")),
-        ip_range=str(first.get("IPRange") or ""),
-        gateway=str(first.get("Gateway") or ""),
+        ip_range=str(four.get("IPRange") or ""),
+        gateway=str(four.get("Gateway") or ""),
+        ip_range6=str(six.get("IPRange") or ""),
+        gateway6=str(six.get("Gateway") or ""),
         options={str(key): str(value) for key, value in (body.get("Options") or {}).items()},
         labels={str(key): str(value) for key, value in (body.get("Labels") or {}).items()},
     )
@@ -228,7 +238,7 @@ def network_spec(body: Json) -> NetworkSpec:
 
 def _check_subnets(snapshot: Snapshot, environment: str, spec: NetworkSpec) -> None:
     asked = list(ipv4_subnets(spec.subnets))
-    if spec.subnets and not asked:
+    if spec.subnets and not asked and not spec.enable_ipv6:
         raise ApiProblem(400, f"invalid subnet {spec.subnets[0]}: give an IPv4 network such as 10.20.0.0/16")
     for wanted in asked:
         if in_the_way := own_network_of_a_host(snapshot, environment, wanted):

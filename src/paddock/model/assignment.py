@@ -74,7 +74,7 @@ class UnitAssignment(Item, frozen=True, kw_only=True, tag="unit"):
 
 class NetworkAssignment(Item, frozen=True, kw_only=True, tag="network"):
     """`engine_name` is the bridge network's name on the engine. `gateway` is this host's own address in `subnet`;
-    `ip_range` the block the engine may hand out by itself."""
+    `ip_range` the block the engine may hand out by itself. The same of IPv6, "" where the network has none."""
 
     network: NetworkId
     engine_name: str
@@ -83,6 +83,9 @@ class NetworkAssignment(Item, frozen=True, kw_only=True, tag="network"):
     ip_range: str
     vni: int
     mtu: int
+    subnet6: str = ""
+    gateway6: str = ""
+    ip_range6: str = ""
     internal: bool = False
     attachable: bool = False
     options: dict[str, str] = {}

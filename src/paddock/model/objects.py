@@ -82,6 +82,8 @@ class HostFacts(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, g
     subnets: tuple[str, ...] = ()
     agent_version: str = ""
     engine_labels: dict[str, str] = {}
+    ipv6: bool = True
+    """Its kernel has IPv6."""
 
 
 class HostState(enum.StrEnum):
@@ -288,7 +290,7 @@ class Unit(Object, frozen=True, kw_only=True):
 
 
 class Network(Object, frozen=True, kw_only=True):
-    """`subnet` is IPv4 in CIDR form. `gateways`: host id -> that host's own address in the subnet.
+    """`subnet` is IPv4 in CIDR form, `subnet6` IPv6 or "". `gateways`: host id -> that host's own address in `subnet`.
 
     The first `/28` blocks of the subnet belong to hosts, one each: the gateway is its first address, the rest is left
     to containers started behind our back. Units get addresses from above `first_unit_address`.
@@ -300,6 +302,7 @@ class Network(Object, frozen=True, kw_only=True):
     stack: str = ""
     key: str = ""
     subnet: str = ""
+    subnet6: str = ""
     vni: int = 0
     gateways: dict[HostId, str] = {}
     created_at_s: float = 0.0

@@ -166,7 +166,8 @@ class ServiceSpec(Spec, frozen=True, kw_only=True):
 
 
 class NetworkSpec(Spec, frozen=True, kw_only=True):
-    """`name` is the name users and engines see. `subnets` and `gateway` are as asked for; empty means we choose."""
+    """`name` is the name users and engines see. `subnets` and `gateway` are as asked for; empty means we
+    choose. `subnets` may be of both kinds; those of IPv6 count with `enable_ipv6` only."""
 
     name: str
     external: bool = False
@@ -177,6 +178,8 @@ class NetworkSpec(Spec, frozen=True, kw_only=True):
     subnets: tuple[str, ...] = ()
     ip_range: str = ""
     gateway: str = ""
+    ip_range6: str = ""
+    gateway6: str = ""
     options: dict[str, str] = {}
     labels: dict[str, str] = {}
 
