@@ -141,7 +141,6 @@ class Resources(Spec, frozen=True, kw_only=True):
 
     cpu_milli: int = 0
     memory_bytes: int = 0
-    pids: int = 0
 
 
 class ServiceSpec(Spec, frozen=True, kw_only=True):
