@@ -121,7 +121,7 @@ class Keeper:
                 if notes.interrupt is not None:
                     notes.interrupt.reschedule(asyncio.get_running_loop().time())
         self._sweep()
-        if any(kind in kinds for kind in ("unit", "network", "peer", "name")):
+        if any(kind in kinds for kind in ("unit", "network", "peer", "address", "name")):
             self._parts.networks.changed()
         if "unit" in kinds or "volume" in kinds:
             self._parts.volumes.changed()
@@ -268,9 +268,7 @@ class Keeper:
     async def _apply(self, assignment: UnitAssignment, step: UnitStep, notes: _Notes) -> None:
         match step:
             case CreateContainer():
-                container = await self._parts.engine.apply(await self._prepared(step))
-                notes.foreign.clear()
-                await self._parts.observer.refresh(container)
+                await self._create(step, notes)
             case PrepareContainer():
                 await self._prepare(step)
             case PullImage():
@@ -289,11 +287,20 @@ class Keeper:
         await self._parts.networks.settle(step.container)
         self._record(step.unit, replace(self._ledger.progress_of(step.unit), prepared=tuple(networks)))
 
-    async def _prepared(self, step: CreateContainer) -> CreateContainer:
-        networks = await self._parts.networks.ensure(step.container)
+    async def _create(self, step: CreateContainer, notes: _Notes) -> None:
+        """Networks are made meanwhile: an engine looks for them when it starts the container, and not before."""
+        networks = self._parts.networks.of(step.container)
         await self._parts.volumes.ensure(step.container)
-        binds = self._parts.files.place(step.container, self._file)
-        return replace(step, networks=networks, binds=binds)
+        step = replace(step, networks=networks, binds=self._parts.files.place(step.container, self._file))
+        made, ensured = await asyncio.gather(
+            self._parts.engine.apply(step), self._parts.networks.ensure(step.container), return_exceptions=True
+        )
+        if isinstance(made, str):
+            notes.foreign.clear()
+            await self._parts.observer.refresh(made)
+        for failure in (ensured, made):
+            if isinstance(failure, BaseException):
+                raise failure
 
     async def _start(self, assignment: UnitAssignment, step: StartContainer) -> None:
         for container in assignment.containers:
@@ -317,8 +324,9 @@ class Keeper:
 
         try:
             async with asyncio.timeout(None) as notes.interrupt:
-                if step.always or not await self._parts.images.bring(step, say):
-                    await self._parts.engine.apply(step, say)
+                brought = await self._parts.images.bring(step, say)
+                if step.always or not brought.found:
+                    await self._parts.engine.apply(_to_pull(step, brought.auth), say)
         except TimeoutError:
             return
         except Transient as error:
@@ -406,6 +414,16 @@ class Keeper:
             self._world.log.info("containers of an unknown unit are removed", unit=unit)
             self._world.probe("a container in no assignment is removed")
             self._ledger.leave(unit)
+
+
+def _to_pull(step: PullImage, auth: str) -> PullImage:
+    """Raises `StepRefused` for an image that was built, and that no registry has."""
+    if step.image_id:
+        raise StepRefused(
+            f"the image {step.image} that was built ({step.image_id[7:19]}) is on no connected host any more: "
+            "`paddock up --build` builds it again"
+        )
+    return replace(step, auth=auth)
 
 
 def _steady(container: ObservedContainer) -> bool:

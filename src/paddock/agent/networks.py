@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Mapping, Sequence
+from ipaddress import ip_network
 from typing import Protocol
 
 from paddock.agent.ledger import Ledger
@@ -53,7 +54,7 @@ class NamesDriver(Protocol):
 
 
 class Networks:
-    """`ensure` before a container is created; the rest happens in `run` after `changed`."""
+    """`ensure` before a container is started; the rest happens in `run` after `changed`."""
 
     def __init__(
         self, ledger: Ledger, engine: Engine, drivers: tuple[OverlayDriver, NamesDriver], world: World
@@ -76,18 +77,32 @@ class Networks:
         """Networks this host was given -> their name on the engine."""
         return {network.network: network.engine_name for network in self._ledger.networks.values()}
 
+    def of(self, container: ContainerAssignment) -> dict[NetworkId, NetworkAssignment]:
+        assigned = self._ledger.networks
+        return {endpoint.network: assigned[endpoint.network] for endpoint in container.endpoints}
+
     async def ensure(self, container: ContainerAssignment) -> dict[NetworkId, NetworkAssignment]:
         """The container's networks, made on the engine where they were not."""
-        assigned = self._ledger.networks
-        wanted = {endpoint.network: assigned[endpoint.network] for endpoint in container.endpoints}
+        wanted = self.of(container)
         async with self._ensuring:
             for network in wanted.values():
                 if self._there.get(network.network) != network:
+                    await self._make_room(network)
                     await self._engine.apply(EnsureNetwork(network=network))
                     self._there[network.network] = network
                     self._world.log.info("network is on the engine", network=network.engine_name)
                     self.changed()
         return wanted
+
+    async def _make_room(self, wanted: NetworkAssignment) -> None:
+        """A number and a subnet are free again before every host has given up the network that had them."""
+        needed = self._needed()
+        for network, there in list(self._there.items()):
+            if there is None or network in needed or network == wanted.network or not _clash(there, wanted):
+                continue
+            await self._engine.apply(RemoveNetwork(name=there.engine_name))
+            self._there.pop(network, None)
+            self._world.log.info("network is gone from the engine", network=there.engine_name)
 
     async def settle(self, container: ContainerAssignment) -> None:
         """Until the kernel knows the container's networks. Not for ever: it starts anyway and is reached later."""
@@ -257,3 +272,7 @@ class Networks:
             if self._problems.get(where) != words:
                 self._world.log.error("network problem", where=where, error=words)
         self._problems = problems
+
+
+def _clash(one: NetworkAssignment, other: NetworkAssignment) -> bool:
+    return one.vni == other.vni or ip_network(one.subnet).overlaps(ip_network(other.subnet))

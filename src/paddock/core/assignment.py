@@ -191,6 +191,8 @@ def answers(snapshot: Snapshot, unit: Unit) -> bool:
 
 def _runs_alone(unit: Unit) -> bool:
     """Docker names a container as soon as it runs, whatever its healthcheck says of it."""
+    if unit.standalone and unit.starting:
+        return UnitState.PREPARED <= unit.state <= UnitState.READY
     return unit.standalone and unit.state == UnitState.READY and any(one.state == "running" for one in unit.containers)
 
 

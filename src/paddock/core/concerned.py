@@ -80,7 +80,9 @@ class _Concerned:
         """What other hosts see of it."""
         if unit is None or not held(unit):
             return None
-        return unit.host, unit.addresses, unit.name, unit.revision, unit.live, answers(self._sides[side], unit)
+        ids = tuple(one.id for one in unit.containers) if unit.standalone else ()
+        answering = answers(self._sides[side], unit)
+        return unit.host, unit.addresses, unit.name, unit.revision, unit.live, answering, ids
 
     def _network(self, id: NetworkId) -> None:
         if id in self._networks:

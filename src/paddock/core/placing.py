@@ -50,9 +50,10 @@ def place_units(draft: Draft, service: Service, units: Sequence[Unit], without: 
         ask = ask_for(draft, service, left[0], without)
         outcome = place(draft.fleet(service.environment), ask, many)
         done += _write(draft, service, left[: len(outcome.where)], outcome)
-        if len(outcome.where) < many:
+        if not outcome.where:
             return Placed(units=tuple(done), reason=outcome.reason, details=outcome.details)
-        left = left[many:]
+        # Where some found room and others not, the next turn says why: what those took is counted by then.
+        left = left[len(outcome.where) :]
     return Placed(units=tuple(done))
 
 

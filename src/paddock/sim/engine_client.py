@@ -29,7 +29,7 @@ from paddock.model.steps import (
     StopContainer,
 )
 from paddock.sim.container import Container, stop_s
-from paddock.sim.engine import Events, SimulatedEngine
+from paddock.sim.engine import NOT_FOUND_YET, Events, SimulatedEngine
 
 T = TypeVar("T")
 ANSWER_TIMEOUT_S = 30.0
@@ -198,9 +198,8 @@ class EngineClient:
         )
         for endpoint in asked.endpoints[:1]:
             name = step.networks[endpoint.network].engine_name
-            if name not in engine.networks:
-                raise StepRefused(f"network {name} not found")
-            made.networks[name] = (engine.networks[name].number, endpoint.ipv4)
+            there = engine.networks.get(name)
+            made.networks[name] = (there.number if there else NOT_FOUND_YET, endpoint.ipv4)
         for volume in made.volumes:
             engine.volumes.setdefault(volume, "")
         engine.add(made)

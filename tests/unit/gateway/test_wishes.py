@@ -9,12 +9,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from paddock.core.powers import powers_asked
 from paddock.core.standalone import HOME_NETWORK
 from paddock.gateway.classic import taken_out
 from paddock.gateway.filters import encode_filters, labels_match, parse_filters
 from paddock.gateway.names import checked_name
 from paddock.gateway.problems import ApiProblem
-from paddock.gateway.rights import powers_asked
 from paddock.gateway.shapes import Container, check_shape
 from paddock.gateway.wishes import Wish, attachments, leans_on, network_mode, service_spec, with_partners
 from paddock.model.objects import Host, HostFacts
@@ -187,6 +187,10 @@ def test_names_that_are_not(name: str) -> None:
         checked_name(name)
 
 
+def volume_of(**options: str) -> dict[str, Any]:
+    return {"Mounts": [{"Type": "volume", "VolumeOptions": {"DriverConfig": {"Options": options}}}]}
+
+
 @pytest.mark.parametrize(
     ("host", "powerful"),
     [
@@ -199,8 +203,13 @@ def test_names_that_are_not(name: str) -> None:
         ({"NetworkMode": "host"}, True),
         ({"Devices": [{"PathOnHost": "/dev/sda"}]}, True),
         ({"CapAdd": ["SYS_ADMIN"]}, True),
-        ({"Mounts": [{"Type": "volume", "VolumeOptions": {"DriverConfig": {"Options": {"device": "/etc"}}}}]}, True),
-        ({"Mounts": [{"Type": "volume", "VolumeOptions": {"DriverConfig": {"Options": {"device": ":/x"}}}}]}, False),
+        (volume_of(device="/etc"), True),
+        (volume_of(type="nfs", device=":/x"), False),
+        (volume_of(type="tmpfs", device="tmpfs", o="size=1m"), False),
+        (volume_of(type="none", device="etc", o="ro,bind"), True),
+        (volume_of(type="nfs", device="/", o="bind"), True),
+        ({"MaskedPaths": []}, True),
+        ({"MaskedPaths": None}, False),
     ],
 )
 def test_powers_over_the_host(host: dict[str, Any], powerful: bool) -> None:
