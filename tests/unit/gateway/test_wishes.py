@@ -44,6 +44,7 @@ def test_filters_that_are_none(text: str) -> None:
     assert refusal.value.status == 400
 
 
+@settings(deadline=None)
 @given(st.dictionaries(st.text(max_size=5), st.lists(st.text(max_size=5), unique=True, max_size=3), max_size=4))
 def test_filters_come_back_from_what_engines_are_sent(filters: dict[str, list[str]]) -> None:
     assert parse_filters(encode_filters(filters)) == filters
