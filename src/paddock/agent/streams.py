@@ -18,7 +18,7 @@ from paddock.wire.messages import OpenStream
 from paddock.world.world import World
 
 EOF = "eof"
-READ_BYTES = 65536
+READ_BYTES = 256 * 1024
 DIAL_TIMEOUT_S = 10.0
 CLOSE_TIMEOUT_S = 5.0
 GATHERED_BYTES = 256 * 1024
