@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import signal
 import subprocess
@@ -85,6 +86,36 @@ def test_a_cloned_identity_is_refused(lab: Lab, tmp_path: Path) -> None:
         until(lambda: settled(stack, "a", 3), "all is as it was", 20)
         assert {view.name: view.id for view in stack.running()} == before
         assert nothing_double(stack, 3)
+
+
+@pytest.mark.parametrize(("version", "words"), [(0, "older than the server"), (99, "newer than the server")])
+def test_an_agent_of_another_time_is_refused_and_disturbs_nothing(
+    lab: Lab, tmp_path: Path, version: int, words: str
+) -> None:
+    """It stays, and so do its host's containers; both logs say who has to be upgraded."""
+    source = Path(lab.environment["PYTHONPATH"]) / "paddock"
+    shutil.copytree(source, tmp_path / "paddock", ignore=shutil.ignore_patterns("__pycache__", "sim"))
+    messages = tmp_path / "paddock" / "wire" / "messages.py"
+    messages.write_text(re.sub(r"(?m)^((?:OLDEST_)?PROTOCOL) = .*", rf"\1 = {version}", messages.read_text()))
+    text = f"services:\n  web:{SLEEP}    deploy: {{placement: {{constraints: [node.hostname==h3]}}}}\n"
+    with cluster_lab.stack(lab, f"time{version}", tmp_path, text) as stack:
+        stack.runs()
+        before = stack.one("web").id
+        lab.end("h3", "agent", signal.SIGTERM)
+        own = {"PYTHONPATH": str(tmp_path), "HOME": "/root"}
+        log = tmp_path / "log"
+        lab.ground.run("h3", lab.argv("agent", "run"), label="strange", env=own, log=log)
+        try:
+            until(lambda: log.exists() and words in log.read_text(), "it is told why it is refused", 30)
+            assert "upgrade" in log.read_text()
+            assert lab.ground.pid("h3", "strange") is not None, "it goes on looking after what is there"
+            assert words in (lab.ground.root / "machine" / "log" / "server.log").read_text()
+        finally:
+            lab.ground.end("h3", "strange")
+            lab.revive("h3")
+        lab.all_active()
+        until(lambda: settled(stack, "web", 1), "all is as it was", 20)
+        assert stack.one("web").id == before
 
 
 def test_drain_moves_what_can_be_moved_and_names_what_cannot(lab: Lab, tmp_path: Path) -> None:

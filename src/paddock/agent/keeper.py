@@ -121,7 +121,7 @@ class Keeper:
                 if notes.interrupt is not None:
                     notes.interrupt.reschedule(asyncio.get_running_loop().time())
         self._sweep()
-        if any(kind in kinds for kind in ("unit", "network", "peer", "name")):
+        if any(kind in kinds for kind in ("unit", "network", "peer", "address", "name")):
             self._parts.networks.changed()
         if "unit" in kinds or "volume" in kinds:
             self._parts.volumes.changed()
@@ -324,8 +324,9 @@ class Keeper:
 
         try:
             async with asyncio.timeout(None) as notes.interrupt:
-                if step.always or not await self._parts.images.bring(step, say):
-                    await self._parts.engine.apply(step, say)
+                brought = await self._parts.images.bring(step, say)
+                if step.always or not brought.found:
+                    await self._parts.engine.apply(_to_pull(step, brought.auth), say)
         except TimeoutError:
             return
         except Transient as error:
@@ -413,6 +414,16 @@ class Keeper:
             self._world.log.info("containers of an unknown unit are removed", unit=unit)
             self._world.probe("a container in no assignment is removed")
             self._ledger.leave(unit)
+
+
+def _to_pull(step: PullImage, auth: str) -> PullImage:
+    """Raises `StepRefused` for an image that was built, and that no registry has."""
+    if step.image_id:
+        raise StepRefused(
+            f"the image {step.image} that was built ({step.image_id[7:19]}) is on no connected host any more: "
+            "`paddock up --build` builds it again"
+        )
+    return replace(step, auth=auth)
 
 
 def _steady(container: ObservedContainer) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import math
 from collections.abc import AsyncIterator, Mapping, Sequence
+from ipaddress import ip_network
 from typing import Protocol
 
 from paddock.agent.ledger import Ledger
@@ -88,11 +89,22 @@ class Networks:
         async with self._ensuring:
             for network in wanted.values():
                 if self._there.get(network.network) != network:
+                    await self._make_room(network)
                     await self._engine.apply(EnsureNetwork(network=network))
                     self._there[network.network] = network
                     self._world.log.info("network is on the engine", network=network.engine_name)
                     self.changed()
         return wanted
+
+    async def _make_room(self, wanted: NetworkAssignment) -> None:
+        """A number and a subnet are free again before every host has given up the network that had them."""
+        needed = self._needed()
+        for network, there in list(self._there.items()):
+            if there is None or network in needed or network == wanted.network or not _clash(there, wanted):
+                continue
+            await self._engine.apply(RemoveNetwork(name=there.engine_name))
+            self._there.pop(network, None)
+            self._world.log.info("network is gone from the engine", network=there.engine_name)
 
     async def settle(self, container: ContainerAssignment) -> None:
         """Until the kernel knows the container's networks. Not for ever: it starts anyway and is reached later."""
@@ -266,3 +278,7 @@ class Networks:
             if self._problems.get(where) != words:
                 self._world.log.error("network problem", where=where, error=words)
         self._problems = problems
+
+
+def _clash(one: NetworkAssignment, other: NetworkAssignment) -> bool:
+    return one.vni == other.vni or ip_network(one.subnet).overlaps(ip_network(other.subnet))

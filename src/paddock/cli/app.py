@@ -36,6 +36,7 @@ STACKS, SERVICES, LOOK, CLUSTER = "Stacks", "Services and containers", "Looking"
 COMMANDS: dict[str, Entry] = {
     "up": Entry("paddock.cli.up", STACKS, "Run what the compose files say, and follow it until it runs."),
     "down": Entry("paddock.cli.down", STACKS, "Stop and remove a stack."),
+    "build": Entry("paddock.cli.build", STACKS, "Build the images of compose files on the cluster."),
     "config": Entry("paddock.cli.config", STACKS, "Print the compose files as one canonical model."),
     "stacks": Entry("paddock.cli.stacks", STACKS, "List stacks."),
     "services": Entry("paddock.cli.services", SERVICES, "List services."),
@@ -61,6 +62,7 @@ COMMANDS: dict[str, Entry] = {
     "networks": Entry("paddock.cli.networks", CLUSTER, "List networks."),
     "volumes": Entry("paddock.cli.volumes", CLUSTER, "List and remove volumes."),
     "environments": Entry("paddock.cli.environments", CLUSTER, "List, create and remove environments."),
+    "registry": Entry("paddock.cli.registry", CLUSTER, "Log in at registries, for everything that pulls."),
     "api-keys": Entry("paddock.cli.api_keys", CLUSTER, "List, create and remove API keys."),
     "context": Entry("paddock.cli.context", CLUSTER, "Say which server and environment commands talk to."),
 }

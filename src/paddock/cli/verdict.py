@@ -16,6 +16,9 @@ REFUSALS = 3
 STEADY_S = 5.0
 """How long what has ended badly once must run before it counts as running."""
 
+PROVEN_S = 2.0
+"""How long what has no healthcheck must run, where `ready` is asked for: one that ends at once was seen running too."""
+
 STALL_S = 15.0
 """How long units may find no host before the command says so and ends; the wish stays."""
 
@@ -42,6 +45,10 @@ class Progress(NamedTuple):
     """Why it looks as if it had failed, though it may be about to be tried again."""
     shaky: bool = False
     """It has ended badly since the change, so that running now may not last."""
+    unproven: bool = False
+    """It counts as ready only because it runs, and that may be the moment between two ends."""
+    crashing: str = ""
+    """Its engine starts it again and again, from before the change on, and it is not ready."""
     stalled: bool = False
     """Units have no host: only the cluster can change that."""
 
@@ -80,8 +87,21 @@ def _service(view: ServiceView, containers: list[ContainerView], wish: Wish, ear
         done=done,
         ended=_last_words(ended_badly) or "it failed" if view.state == "failed" else "",
         shaky=bad_ends > 0,
+        unproven=wish == "ready" and any(_unproven(each, earlier) for each in containers),
+        crashing="" if done or wish != "ready" else _crashing(containers),
         stalled=unplaced and not done,
     )
+
+
+def _unproven(view: ContainerView, earlier: Mapping[str, int]) -> bool:
+    if view.state != "running" or view.status.health:
+        return False
+    return view.status.restarts > 0 or view.generation > earlier.get(slot_of(view), 0)
+
+
+def _crashing(containers: list[ContainerView]) -> str:
+    looping = [each for each in containers if each.message and each.status.restarts >= FAILURES]
+    return looping[0].message if looping else ""
 
 
 def _is_done(view: ServiceView, containers: list[ContainerView], wish: Wish) -> bool:
@@ -146,7 +166,7 @@ def _reason(view: ServiceView, containers: list[ContainerView], wish: Wish) -> s
     if states:
         return ", ".join(states)
     if view.running == view.replicas and wish == "ready":
-        return "waiting to be healthy"
+        return next((each.message for each in containers if each.message and not each.ready), "waiting to be healthy")
     if view.state in _UNSETTLED:
         return view.state
     return "starting" if view.running < view.replicas else "stopping"
@@ -163,9 +183,19 @@ def verdict(rows: Sequence[Progress], stalled_for_s: float) -> Verdict:
     failures = [f"{row.service}: {row.failed or row.ended}" for row in rows if row.failed or (row.ended and settled)]
     if failures:
         return Verdict("failed", tuple(failures))
-    if all(row.done and (not row.shaky or stalled_for_s >= STEADY_S) for row in rows):
+    if all(row.done and stalled_for_s >= _steady_s(row) for row in rows):
         return Verdict("done")
     open_rows = [row for row in rows if not row.done]
-    if open_rows and stalled_for_s >= STALL_S and all(row.stalled for row in open_rows):
-        return Verdict("failed", tuple(f"{row.service} still waits: {row.waits_for}" for row in open_rows))
+    if open_rows and stalled_for_s >= STALL_S and all(row.stalled or row.crashing for row in open_rows):
+        return Verdict("failed", tuple(_still(row) for row in open_rows))
     return Verdict("waiting")
+
+
+def _steady_s(row: Progress) -> float:
+    if row.shaky:
+        return STEADY_S
+    return PROVEN_S if row.unproven else 0.0
+
+
+def _still(row: Progress) -> str:
+    return f"{row.service}: {row.crashing}" if row.crashing else f"{row.service} still waits: {row.waits_for}"

@@ -37,6 +37,8 @@ from paddock.wire.api import (
     NewApiKey,
     NewEnvironment,
     Ping,
+    RegistryLogin,
+    RegistryView,
     ScaleRequest,
     ServiceView,
     StackView,
@@ -47,6 +49,7 @@ from paddock.wire.api import (
 
 if TYPE_CHECKING:
     from paddock.client.exec import ExecStream
+    from paddock.wire.engine_http import EngineHttp
 
 T = TypeVar("T")
 _ERROR_START = b'{"code":'
@@ -126,6 +129,25 @@ class Client:
                 write(piece)
                 size += len(piece)
         return size
+
+    # Registries
+
+    async def registries(self) -> list[RegistryView]:
+        return await self._get(list[RegistryView], self._path("registries"))
+
+    async def log_in(self, login: RegistryLogin) -> RegistryView:
+        return await self._send(RegistryView, "POST", self._path("registries"), login)
+
+    async def log_out(self, address: str) -> Accepted:
+        return await self._send(Accepted, "DELETE", self._path("registries", address))
+
+    @asynccontextmanager
+    async def docker(self) -> AsyncIterator[EngineHttp]:
+        """The environment's Docker API."""
+        from paddock.client.docker import docker_api
+
+        async with docker_api(self._connections, self._path("docker")) as engine:
+            yield engine
 
     # Hosts
 

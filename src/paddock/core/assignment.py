@@ -146,6 +146,8 @@ def answers(snapshot: Snapshot, unit: Unit) -> bool:
 
 def _runs_alone(unit: Unit) -> bool:
     """Docker names a container as soon as it runs, whatever its healthcheck says of it."""
+    if unit.standalone and unit.starting:
+        return UnitState.PREPARED <= unit.state <= UnitState.READY
     return unit.standalone and unit.state == UnitState.READY and any(one.state == "running" for one in unit.containers)
 
 
@@ -305,7 +307,9 @@ class _Concerned:
         """What other hosts see of it."""
         if unit is None or not held(unit):
             return None
-        return unit.host, unit.addresses, unit.name, unit.revision, unit.live, answers(self._sides[side], unit)
+        ids = tuple(one.id for one in unit.containers) if unit.standalone else ()
+        answering = answers(self._sides[side], unit)
+        return unit.host, unit.addresses, unit.name, unit.revision, unit.live, answering, ids
 
     def _network(self, id: NetworkId) -> None:
         if id in self._networks:

@@ -49,6 +49,7 @@ def _container(snapshot: Snapshot, unit: Unit, revision: Revision, role: str) ->
         role=role,
         name=container_name(unit, role),
         image=container.image,
+        image_id=container.image_id,
         pull=container.pull,
         platform=container.platform,
         body=_body(snapshot, unit, revision, container, partners),
@@ -192,7 +193,9 @@ def _files(revision: Revision, container: ContainerSpec) -> tuple[FilePlacement,
 
 def _links(revision: Revision) -> dict[str, str]:
     found = {}
-    for link in revision.spec.links:
+    spec = revision.spec
+    of_networks = [link for network in spec.container.networks for link in network.links]
+    for link in [*spec.links, *of_networks]:
         service, _, alias = link.partition(":")
         found[alias or service] = service
     return found

@@ -12,7 +12,7 @@ from paddock.core.revisions import current
 from paddock.core.schedule.place import refusal
 from paddock.core.status import service_status, stack_state
 from paddock.model.errors import NotFound
-from paddock.model.objects import Host, HostId, HostState, Service, ServiceId, Stack, StackId, Unit, UnitState
+from paddock.model.objects import Host, HostId, HostState, Service, ServiceId, Stack, StackId, Unit, UnitState, Waiting
 from paddock.model.snapshot import Snapshot
 
 
@@ -76,7 +76,7 @@ def _unit(draft: Draft, unit: Unit) -> Explanation:
         kind="container",
         state=unit.state.name.lower(),
         summary=_unit_summary(draft, unit),
-        waits_for=(waiting.reason, *waiting.details) if waiting is not None else (),
+        waits_for=_words(waiting) if waiting is not None else (),
         placed_because=unit.placed_because,
         history=tuple(event for one in slots for event in _events(draft, one)),
         hosts=_per_host(draft, unit) if unit.state == UnitState.NEW else {},
@@ -84,12 +84,13 @@ def _unit(draft: Draft, unit: Unit) -> Explanation:
     )
 
 
+def _words(waiting: Waiting) -> tuple[str, ...]:
+    """The reason, and of the details what it does not say itself."""
+    return (waiting.reason, *(detail for detail in waiting.details if detail not in waiting.reason))
+
+
 def _waits(units: Iterable[Unit]) -> list[str]:
-    return [
-        f"{unit.name}: {'; '.join((unit.waiting.reason, *unit.waiting.details))}"
-        for unit in units
-        if unit.waiting is not None
-    ]
+    return [f"{unit.name}: {'; '.join(_words(unit.waiting))}" for unit in units if unit.waiting is not None]
 
 
 def _unit_summary(draft: Draft, unit: Unit) -> str:

@@ -12,6 +12,8 @@ from paddock.core.attachments import networks_of, stays_on_host, volumes_of
 from paddock.core.draft import Draft
 from paddock.core.links import links
 from paddock.core.presence import presences
+from paddock.core.revisions import outdated
+from paddock.core.rolling import starts_first
 from paddock.core.schedule.ask import Ask, Pin
 from paddock.core.schedule.fleet import Flags, Ints
 from paddock.core.schedule.place import Outcome, place
@@ -48,9 +50,10 @@ def place_units(draft: Draft, service: Service, units: Sequence[Unit], without: 
         ask = ask_for(draft, service, left[0], without)
         outcome = place(draft.fleet(service.environment), ask, many)
         done += _write(draft, service, left[: len(outcome.where)], outcome)
-        if len(outcome.where) < many:
+        if not outcome.where:
             return Placed(units=tuple(done), reason=outcome.reason, details=outcome.details)
-        left = left[many:]
+        # Where some found room and others not, the next turn says why: what those took is counted by then.
+        left = left[len(outcome.where) :]
     return Placed(units=tuple(done))
 
 
@@ -117,10 +120,12 @@ def ask_for(draft: Draft, service: Service, unit: Unit | None, without: tuple[Ho
     """`unit` None: any next unit of the service."""
     fleet = draft.fleet(service.environment)
     own, failures = _own(draft, service)
+    leaving = _leaving(draft, service)
     return Ask(
         spec=draft.spec(service),
         own=own,
         failures=failures,
+        leaving=leaving,
         pins=pins(draft, service, unit),
         presences=presences(draft, service),
         without=without,
@@ -145,6 +150,24 @@ def _own(draft: Draft, service: Service) -> tuple[Ints, Ints]:
     if where:
         own += np.bincount(np.array(where, dtype=np.int64), minlength=len(fleet))
     return own, failures
+
+
+def _leaving(draft: Draft, service: Service) -> Ints:
+    """Units on each host whose successor is there or, the new one coming first, is to come."""
+    fleet = draft.fleet(service.environment)
+    known = draft.get(Service, service.id) or service
+    rollout = known.rollout
+    replaced = rollout is not None and rollout.state in ("updating", "rolling-back") and starts_first(draft, known)
+    where: list[int] = []
+    for units in draft.slots(ServiceId(service.id)).values():
+        if len(units) == 1 and not replaced:
+            continue
+        for unit in units:
+            at = fleet.position.get(unit.host) if unit.host is not None else None
+            succeeded = unit is not units[-1] and staying(units[-1])
+            if at is not None and unit.live and staying(unit) and (succeeded or outdated(draft, known, unit)):
+                where.append(at)
+    return np.bincount(np.array(where, dtype=np.int64), minlength=len(fleet)).astype(np.int64)
 
 
 def _failed_lately(draft: Draft, unit: Unit) -> bool:

@@ -18,6 +18,7 @@ from paddock.drivers.docker_body import (
 )
 from paddock.drivers.docker_pull import PullProgress, pull_error
 from paddock.drivers.engine import EngineFacts, ImageMissing, NameTaken, Say, StepRefused, say_nothing
+from paddock.model.assignment import ContainerAssignment
 from paddock.model.errors import PaddockError, Transient
 from paddock.model.images import HeldImage
 from paddock.model.objects import NetworkId, VolumeId
@@ -214,6 +215,7 @@ class DockerEngine:
             query["platform"] = container.platform
         async with self._creates:
             body = create_body(step, await self._http.negotiate())
+            body["Image"] = await self._image_to_run(container)
             try:
                 made = await self._http.json(
                     "POST", "/containers/create", query=query, body=body, timeout_s=CREATE_TIMEOUT_S
@@ -227,6 +229,13 @@ class DockerEngine:
                     raise NameTaken(error.message, container.name) from error
                 raise
         return str(made["Id"])
+
+    async def _image_to_run(self, container: ContainerAssignment) -> str:
+        """By its name where that means the image that was built for it, so that it is shown with it; else by its id."""
+        if not container.image_id:
+            return container.image
+        found = await self._found(f"/images/{container.image}/json")
+        return container.image if found is not None and found.get("Id") == container.image_id else container.image_id
 
     async def _connect(self, step: ConnectNetwork) -> None:
         body = connect_body(step, await self._http.negotiate())
@@ -283,18 +292,19 @@ class DockerEngine:
         query = split_image(step.image)
         if step.platform:
             query["platform"] = step.platform
+        headers = (("X-Registry-Auth", step.auth),) if step.auth else ()
         progress = PullProgress(step.image)
         try:
             async with self._http.stream(
-                "POST", "/images/create", query=query, idle_timeout_s=PULL_SILENCE_S
+                "POST", "/images/create", query=query, headers=headers, idle_timeout_s=PULL_SILENCE_S
             ) as answer:
                 async for line in answer.json_lines():
                     if "error" in line:
-                        raise pull_error(str(line["error"]), StepRefused)
+                        raise pull_error(step.image, str(line["error"]), StepRefused)
                     if words := progress.hear(line):
                         say(words)
         except EngineError as error:
-            raise pull_error(error.message, StepRefused) from error
+            raise pull_error(step.image, error.message, StepRefused) from error
 
     async def _ensure_network(self, step: EnsureNetwork) -> None:
         wanted = step.network

@@ -8,18 +8,20 @@ from paddock.gateway.call import Call
 from paddock.gateway.client import Answer
 from paddock.gateway.finding import Found
 from paddock.gateway.forward import Asked, forward
+from paddock.gateway.links import shown
 from paddock.gateway.listing import Rewriting
 from paddock.gateway.problems import no_such
 from paddock.gateway.rights import check_reach
 from paddock.gateway.router import Router
 from paddock.model.objects import Host, HostId, Revision
 from paddock.model.snapshot import Snapshot
+from paddock.model.specs import ContainerSpec
 from paddock.wire.engine_http import EngineNotFound
 
 Json = dict[str, Any]
 PLAIN = (
     ("GET", "top"), ("GET", "logs"), ("GET", "changes"), ("GET", "export"), ("GET", "stats"), ("POST", "resize"),
-    ("POST", "start"), ("POST", "stop"), ("POST", "restart"), ("POST", "kill"), ("POST", "update"), ("POST", "pause"),
+    ("POST", "stop"), ("POST", "restart"), ("POST", "kill"), ("POST", "update"), ("POST", "pause"),
     ("POST", "unpause"), ("POST", "wait"), ("HEAD", "archive"), ("GET", "archive"), ("PUT", "archive"),
 )  # fmt: skip
 HIJACKED = (("POST", "attach"), ("GET", "attach/ws"))
@@ -52,7 +54,7 @@ async def _to_its_host(call: Call, *, hijack: bool) -> None:
     word = call.path.removeprefix(f"/containers/{call.params['name']}/")
     if word in REACHING:
         await check_reach(call, found)
-    path = f"/containers/{found.engine_name}/{word}"
+    path = f"/containers/{found.said or found.engine_name}/{word}"
     await forward(call, Asked(host=HostId(found.host.id), path=path, hijack=hijack))
 
 
@@ -65,15 +67,25 @@ async def inspect(call: Call) -> Answer:
     except EngineNotFound as error:
         raise no_such("container", call.params["name"]) from error
     rewriting = Rewriting(call.cluster.snapshot(), call.environment)
-    aliases = aliases_of(call.cluster.snapshot(), found)
-    return Answer(200, {**rewriting.inspected(found.host, seen, aliases), "Node": node_of(found.host)})
+    snapshot = call.cluster.snapshot()
+    told = rewriting.inspected(found.host, seen, asked_of(snapshot, found))
+    if links := _links_of(snapshot, found):
+        told["HostConfig"] = {**(told.get("HostConfig") or {}), "Links": links}
+    return Answer(200, {**told, "Node": node_of(found.host)})
 
 
-def aliases_of(snapshot: Snapshot, found: Found) -> dict[str, tuple[str, ...]]:
+def _links_of(snapshot: Snapshot, found: Found) -> list[str] | None:
+    """Those that the cluster answers, which the engine was not told."""
     revision = snapshot.get(Revision, found.unit.revision) if found.unit is not None else None
-    if revision is None:
-        return {}
-    return {one.network: one.aliases for one in revision.spec.container.networks}
+    if revision is None or found.unit is None:
+        return None
+    legacy = (revision.spec.container.config.get("HostConfig") or {}).get("Links") or []
+    return shown(revision.spec.links, legacy, found.unit.name)
+
+
+def asked_of(snapshot: Snapshot, found: Found) -> ContainerSpec | None:
+    revision = snapshot.get(Revision, found.unit.revision) if found.unit is not None else None
+    return revision.spec.container if revision is not None else None
 
 
 def node_of(host: Host) -> Json:

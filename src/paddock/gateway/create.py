@@ -22,21 +22,21 @@ from paddock.gateway.call import Call
 from paddock.gateway.classic import taken_out
 from paddock.gateway.client import Answer
 from paddock.gateway.image_finding import bring_image, require_image
+from paddock.gateway.links import partner, with_links
 from paddock.gateway.names import checked_name, made_up_name
 from paddock.gateway.problems import ApiProblem
 from paddock.gateway.rights import check_reach
 from paddock.gateway.router import Router
 from paddock.gateway.shapes import check_shape
+from paddock.gateway.volumes import check_volume_name
 from paddock.gateway.waiting import until
 from paddock.gateway.wishes import (
     Wish,
     endpoints_asked,
     host_config,
     leans_on,
-    links_of,
     service_spec,
-    shares_with,
-    volumes,
+    volumes_named,
     with_partners,
 )
 from paddock.model.assignment import ContainerAssignment, Endpoint, NetworkAssignment
@@ -77,6 +77,8 @@ async def create(call: Call) -> Answer:
     check_powers([*powers_asked(host_config(body)), *_volume_powers(call, body)], privileged=call.caller.privileged)
     await require_image(call, str(body.get("Image") or ""))
     wished = await _wish(call, body)
+    for volume in volumes_named(wished.body):
+        check_volume_name(volume)
     unit_id = await _committed(call, service_spec(wished))
     try:
         place = await _prepared(call, unit_id)
@@ -89,7 +91,7 @@ async def create(call: Call) -> Answer:
 def _volume_powers(call: Call, body: Json) -> list[str]:
     """Of volumes that are there already, under whose name a path of a host may be."""
     snapshot = call.cluster.snapshot()
-    known = (snapshot.named(Volume, call.environment, mount.volume) for mount in volumes(host_config(body)))
+    known = (snapshot.named(Volume, call.environment, name) for name in volumes_named(body))
     return [power for volume in known if volume is not None for power in volume_powers(volume.spec.driver_opts)]
 
 
@@ -99,20 +101,19 @@ async def _wish(call: Call, body: Json) -> Wish:
     name = checked_name(asked) if asked else made_up_name(call.cluster.world)
     wanted = taken_out(body, call.gateway.hosts.all(environment))
     ids: dict[str, str] = {}
-    linked = {link.partition(":")[0] for link in links_of(body)} - set(shares_with(wanted.body))
     constraints = list(wanted.placement.constraints)
-    for partner in leans_on(wanted.body):
-        found = await call.gateway.finder.container(environment, partner)
-        if partner not in linked:
-            await check_reach(call, found)
-        ids[partner] = found.engine_name
+    for one in leans_on(wanted.body):
+        found = await partner(call, one)
+        await check_reach(call, found)
+        ids[one] = found.engine_name
         constraints.append(f"node.id=={found.host.id}")
-    return Wish(
+    wish = Wish(
         name=name,
         body=_with_network_names(call, with_partners(wanted.body, ids)),
         placement=replace(wanted.placement, constraints=tuple(dict.fromkeys(constraints))),
         platform=call.head.asked("platform"),
     )
+    return await with_links(call, wish)
 
 
 def _with_network_names(call: Call, body: Json) -> Json:
@@ -156,7 +157,7 @@ async def _committed(call: Call, spec: ServiceSpec) -> str:
             if not await _gone_meanwhile(call, taken.unit):
                 raise ApiProblem(409, _in_use(spec.name, taken.unit)) from taken
         except NotFound as missing:
-            raise ApiProblem(404, missing.message) from missing
+            raise ApiProblem(400, missing.message) from missing
     raise Transient(f"the name {spec.name} is contended", retry_after_s=1.0)
 
 
@@ -244,6 +245,7 @@ async def _made(call: Call, wished: Wish, place: Place) -> Answer:
         await engine.call("DELETE", f"/containers/{told['Id']}", query={"force": 1, "v": 1})
         raise
     call.gateway.finder.made.put(str(told["Id"]), HostId(place.host.id))
+    call.gateway.finder.units.put(str(told["Id"]), UnitId(place.unit.id))
     return Answer(answer.status, told)
 
 
@@ -253,10 +255,11 @@ def final_body(body: Json, asked: Json, place: Place) -> Json:
     body["Labels"] = {**body["Labels"], **place.labels}
     if place.endpoints:
         host["Dns"] = [*host["Dns"], *(host_config(asked).get("Dns") or ())]
-        if links := links_of(asked):
-            host.pop("Links", None)
-            first = next(iter(body["NetworkingConfig"]["EndpointsConfig"].values()))
-            first["Links"] = links
+        host.pop("Links", None)
+        wanted = endpoints_asked(asked)
+        for name, endpoint in body["NetworkingConfig"]["EndpointsConfig"].items():
+            if links := (wanted.get(name) or {}).get("Links"):
+                endpoint["Links"] = links
     return body
 
 

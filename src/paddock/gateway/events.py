@@ -15,7 +15,7 @@ import msgspec
 from paddock.core.standalone import id_of
 from paddock.gateway.call import Call
 from paddock.gateway.filters import Filters, encode_filters, parse_filters
-from paddock.gateway.listing import HIDDEN_LABELS
+from paddock.gateway.listing import shown_labels
 from paddock.gateway.problems import ApiProblem
 from paddock.gateway.router import Router
 from paddock.model.errors import PaddockError
@@ -185,7 +185,7 @@ class _Follower:
     def _told(self, event: Json) -> Json:
         """With the host it happened on, as classic Swarm said it, and the cluster's ids for networks."""
         actor = event.get("Actor") or {}
-        attributes = {key: value for key, value in (actor.get("Attributes") or {}).items() if key not in HIDDEN_LABELS}
+        attributes = shown_labels(actor.get("Attributes") or {})
         host = self._host
         attributes |= {"node.name": host.name, "node.id": host.id, "node.addr": host.facts.address}
         id = str(actor.get("ID") or "")

@@ -25,7 +25,7 @@ async def create(call: Call) -> Answer:
     found = await found_container(call)
     await check_reach(call, found)
     engine = call.cluster.engine(HostId(found.host.id))
-    made = await engine.call("POST", f"/containers/{found.engine_name}/exec", body=body)
+    made = await engine.call("POST", f"/containers/{found.said or found.engine_name}/exec", body=body)
     told = made.json()
     call.gateway.finder.execs.put(str(told["Id"]), HostId(found.host.id))
     return Answer(made.status, told)

@@ -7,14 +7,14 @@ ago, and last the engines themselves are asked, since containers may be there th
 from __future__ import annotations
 
 from collections import OrderedDict
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 import msgspec
 
 from paddock.gateway.cluster import Cluster
 from paddock.gateway.hosts import Hosts, answered
 from paddock.gateway.problems import ApiProblem, no_such
-from paddock.model.objects import ContainerStatus, Host, HostId, Unit
+from paddock.model.objects import ContainerStatus, Host, HostId, Unit, UnitId
 from paddock.model.snapshot import Snapshot
 from paddock.wire.engine_http import EngineNotFound
 
@@ -23,25 +23,32 @@ ID_DIGITS = frozenset("0123456789abcdef")
 
 
 class Found(msgspec.Struct, frozen=True, kw_only=True):
-    """`engine_name`: what its engine knows it by. `unit` None: started behind our back, or not reported yet."""
+    """`engine_name`: what its engine knows it by. `unit` None: started behind our back, or not reported yet.
+
+    `said`: what the client called it, where its engine knows that name too and will use it in what it answers.
+    """
 
     host: Host
     engine_name: str
     unit: Unit | None = None
+    said: str = ""
 
 
-class Recent:
+Value = TypeVar("Value", bound=str)
+
+
+class Recent(Generic[Value]):
     """The newest so many keys -> value."""
 
     def __init__(self, most: int = MOST_REMEMBERED) -> None:
         self._most = most
-        self._entries: OrderedDict[str, HostId] = OrderedDict()
+        self._entries: OrderedDict[str, Value] = OrderedDict()
 
-    def get(self, key: str) -> HostId | None:
+    def get(self, key: str) -> Value | None:
         return self._entries.get(key)
 
-    def put(self, key: str, host: HostId) -> None:
-        self._entries[key] = host
+    def put(self, key: str, value: Value) -> None:
+        self._entries[key] = value
         self._entries.move_to_end(key)
         if len(self._entries) > self._most:
             self._entries.popitem(last=False)
@@ -54,13 +61,14 @@ class Recent:
 
 
 class Finder:
-    """`made`: container id -> host; `execs`: exec id -> host."""
+    """`made`: container id -> host; `units`: container id -> unit; `execs`: exec id -> host."""
 
     def __init__(self, cluster: Cluster, hosts: Hosts) -> None:
         self._cluster = cluster
         self._hosts = hosts
-        self.made = Recent()
-        self.execs = Recent()
+        self.made: Recent[HostId] = Recent()
+        self.units: Recent[UnitId] = Recent()
+        self.execs: Recent[HostId] = Recent()
 
     async def container(self, environment: str, name: str) -> Found:
         """Raises `ApiProblem`: 404, or 400 for an id prefix that fits several."""
@@ -77,7 +85,7 @@ class Finder:
         snapshot = self._cluster.snapshot()
         host_id = self.made.get(name)
         if host_id is not None and (host := snapshot.get(Host, host_id)) is not None:
-            unit = _unit_with_id(snapshot, host_id, name)
+            unit = _unit_with_id(snapshot, host_id, name) or snapshot.get(Unit, self.units.get(name) or "")
             return Found(host=host, engine_name=name, unit=unit)
         named = [unit for unit in snapshot.units_named(environment, name) if unit.host is not None]
         if named:
@@ -149,7 +157,10 @@ def _found(snapshot: Snapshot, unit: Unit, status: ContainerStatus | None, name:
     host = snapshot.get(Host, unit.host) if unit.host is not None else None
     if host is None:
         return None
-    return Found(host=host, engine_name=status.id if status is not None and status.id else name, unit=unit)
+    if status is None or not status.id:
+        return Found(host=host, engine_name=name, unit=unit)
+    same = unit.standalone and status.name.removeprefix("/") == name
+    return Found(host=host, engine_name=status.id, unit=unit, said=name if same else "")
 
 
 def _unit_with_id(snapshot: Snapshot, host: HostId, id: str) -> Unit | None:

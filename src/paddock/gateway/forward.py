@@ -52,8 +52,12 @@ class Asked(msgspec.Struct, frozen=True, kw_only=True):
     hijack: bool = False
     versioned: bool = True
     more: tuple[tuple[str, str], ...] = ()
+    instead: tuple[tuple[str, str], ...] = ()
+    """Headers of the request that take the place of the client's."""
     finish: Callable[[], Awaitable[None]] | None = None
     """Done after a good answer's last byte and before its end, so that a client that waits for the end sees it."""
+    passing: Callable[[bytes], Awaitable[None]] | None = None
+    """Sees what the client sends on a hijacked connection; it goes on when this has returned."""
     overheard: Overheard | None = None
     """Gets the content of the client's body; the end of it is held back until `end` has returned."""
 
@@ -106,6 +110,8 @@ def engine_head(call: Call, asked: Asked) -> bytes:
     headers = [("Host", "docker"), *_end_to_end(call.head.headers, body=asked.body is None)]
     if asked.body is not None:
         headers += [("Content-Type", "application/json"), ("Content-Length", str(len(asked.body)))]
+    replaced = [name.lower() for name, _ in asked.instead]
+    headers = [*((name, value) for name, value in headers if name.lower() not in replaced), *asked.instead]
     if asked.overheard is not None:
         headers = [(name, value) for name, value in headers if name.lower() not in _FRAMING]
         headers.append(("Transfer-Encoding", "chunked"))
@@ -178,10 +184,11 @@ async def _answer(
         raise Transient(f"host {asked.host} ended the connection without an answer")
     head = parse_response(data)
     if head.status == 101 or (asked.hijack and head.status == 200):
-        await _hijacked(call, head, source, writer, sending)
+        await _hijacked(call, asked, head, (source, writer), sending)
         return head.status
     framing = response_framing(call.head.method, head)
-    if asked.finish is not None and head.status < 300 and framing.kind != "length":
+    finishing = asked.finish is not None and head.status < 300 and framing.kind != "length"
+    if finishing or (framing.kind == "chunked" and not call.client.chunks):
         await _reframed(call, asked, head, Body(source, framing))
         return head.status
     if framing.kind == "end":
@@ -213,16 +220,17 @@ async def _until_end(source: Source) -> AsyncIterator[bytes]:
 
 async def _reframed(call: Call, asked: Asked, head: ResponseHead, body: Body) -> None:
     """Piece by piece as it comes, with an end of our own."""
-    assert asked.finish is not None
+    framing = call.client.streaming()
     headers = [(name, value) for name, value in _passed_on(call, asked, head) if name.lower() not in _FRAMING]
-    await call.client.write(encode(head.line, [*headers, ("Transfer-Encoding", "chunked")]))
+    await call.client.write(encode(head.line, [*headers, *framing]))
     try:
         async for piece in body.content():
             await call.client.chunk(piece)
     except ApiProblem as error:
         call.client.closing = True
         raise ConnectionResetError(f"the answer of host {asked.host} broke off: {error}") from error
-    await asked.finish()
+    if asked.finish is not None and head.status < 300:
+        await asked.finish()
     await call.client.end()
 
 
@@ -234,14 +242,15 @@ def _passed_on(call: Call, asked: Asked, head: ResponseHead) -> list[tuple[str, 
 
 
 async def _hijacked(
-    call: Call, head: ResponseHead, source: Source, writer: asyncio.StreamWriter, sending: asyncio.Task[None]
+    call: Call, asked: Asked, head: ResponseHead, ours: tuple[Source, asyncio.StreamWriter], sending: asyncio.Task[None]
 ) -> None:
     """Raw bytes both ways until the engine's end; the client's end is passed on and ends nothing by itself."""
+    source, writer = ours
     call.client.closing = True
     await call.client.write(encode(head.line, head.headers))
     await asyncio.sleep(AFTER_HEAD_S)
     async with asyncio.TaskGroup() as tasks:
-        upwards = tasks.create_task(_upwards(call, writer, sending))
+        upwards = tasks.create_task(_upwards(call, asked, writer, sending))
         try:
             while data := await source.some():
                 await call.client.write(data)
@@ -252,13 +261,17 @@ async def _hijacked(
             upwards.cancel()
 
 
-async def _upwards(call: Call, writer: asyncio.StreamWriter, sending: asyncio.Task[None]) -> None:
+async def _upwards(call: Call, asked: Asked, writer: asyncio.StreamWriter, sending: asyncio.Task[None]) -> None:
     try:
         await asyncio.wait([sending])
         while data := await call.source.some():
+            if asked.passing is not None:
+                await asked.passing(data)
             writer.write(data)
             await writer.drain()
-        if writer.can_write_eof():
+        if call.client.gone():
+            writer.close()
+        elif writer.can_write_eof():
             writer.write_eof()
     except BROKEN:
         writer.close()

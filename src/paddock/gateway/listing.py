@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from paddock.core.draft import GONE
-from paddock.core.standalone import id_of
+from paddock.core.standalone import HOME_NETWORK, id_of
 from paddock.gateway.call import Call
 from paddock.gateway.client import Answer
 from paddock.gateway.filters import Filters, encode_filters, parse_filters
@@ -14,12 +14,22 @@ from paddock.gateway.problems import ApiProblem, status_and_words
 from paddock.gateway.router import Router
 from paddock.model.errors import PaddockError
 from paddock.model.objects import ContainerStatus, Host, HostId, Network, Revision, Unit
+from paddock.model.observed import NAME_LABEL, ROLE_LABEL, UNIT_LABEL
 from paddock.model.snapshot import Snapshot
-from paddock.model.specs import ServiceSpec
+from paddock.model.specs import Attachment, ContainerSpec, ServiceSpec
 
 Json = dict[str, Any]
-HIDDEN_LABELS = ("io.paddock.unit", "io.paddock.role", "io.paddock.name")
+HIDDEN_LABELS = (UNIT_LABEL, ROLE_LABEL, NAME_LABEL)
 """How our agents know their containers; nobody else's business."""
+STACK_LABEL = "io.paddock.stack"
+STACKS_LABELS = ("io.paddock.service", "io.paddock.environment")
+"""They tell stacks' containers apart; one that was just run has the labels its user gave it."""
+
+OF_DEFAULT = (
+    "EndpointID", "Gateway", "GlobalIPv6Address", "GlobalIPv6PrefixLen", "IPAddress", "IPPrefixLen", "IPv6Gateway",
+    "MacAddress",
+)  # fmt: skip
+"""What `NetworkSettings` says a second time of the network that containers are on when they ask for none."""
 
 
 def register(router: Router) -> None:
@@ -43,12 +53,22 @@ async def containers(call: Call) -> Answer:
 
     told = await call.gateway.hosts.ask_each(hosts, ask)
     refuse_if_all_did(told)
-    rewriting = Rewriting(call.cluster.snapshot(), call.environment)
-    merged = [rewriting.listed(host, container) for host, found in answered(told) for container in found]
+    snapshot = call.cluster.snapshot()
+    rewriting = Rewriting(snapshot, call.environment)
+    found = [(host, container) for host, containers in answered(told) for container in containers]
+    found.sort(key=lambda one: newest_first(snapshot, one[1]))
+    merged = [rewriting.listed(host, container) for host, container in found]
     if call.head.wants("all") and not filters:
         merged += _out_of_sight(call, [host for host, _ in answered(told)], nodes)
-    merged.sort(key=lambda container: (-int(container.get("Created") or 0), str(container.get("Id"))))
+        merged.sort(key=lambda container: -int(container.get("Created") or 0))
     return Answer(200, merged[:limit] if limit > 0 else merged)
+
+
+def newest_first(snapshot: Snapshot, container: Json) -> tuple[int, float, str]:
+    """Engines tell whole seconds; within one, our own time decides."""
+    unit = snapshot.get(Unit, str((container.get("Labels") or {}).get(UNIT_LABEL, "")))
+    ours_s = unit.created_at_s if unit is not None else 0.0
+    return (-int(container.get("Created") or 0), -ours_s, str(container.get("Id")))
 
 
 def _out_of_sight(call: Call, seen: list[Host], nodes: list[str]) -> list[Json]:
@@ -114,6 +134,11 @@ def refuse_if_all_did(told: list[tuple[Host, Any]]) -> None:
         raise errors[0]
 
 
+def shown_labels(labels: dict[str, str]) -> dict[str, str]:
+    hidden = HIDDEN_LABELS if STACK_LABEL in labels else (*HIDDEN_LABELS, *STACKS_LABELS)
+    return {key: value for key, value in labels.items() if key not in hidden}
+
+
 class Rewriting:
     """Engines' words about containers in the cluster's: its network ids, without the labels that are ours."""
 
@@ -127,29 +152,29 @@ class Rewriting:
         return {
             **self._with_networks(container),
             "Ports": [port for port in ports if port is not None],
-            "Labels": self.labels(container.get("Labels") or {}),
+            "Labels": shown_labels(container.get("Labels") or {}),
             "Node": host.name,
         }
 
-    def inspected(self, host: Host, container: Json, aliases: dict[str, tuple[str, ...]]) -> Json:
-        """`aliases`: network -> those asked for, which the engine was not told."""
-        config = container.get("Config") or {}
-        labels = self.labels(config.get("Labels") or {})
-        told = self._with_networks(container)
+    def inspected(self, host: Host, container: Json, asked: ContainerSpec | None) -> Json:
+        """`asked`: as its user wished it, before the cluster gave it addresses and servers for names."""
+        told = self._with_networks(_as_asked(container, asked) if asked is not None else container)
+        config = told.get("Config") or {}
+        labels = shown_labels(config.get("Labels") or {})
+        wanted = {one.network: one for one in asked.networks} if asked is not None else {}
         settings = dict(told.get("NetworkSettings") or {})
         settings["Ports"] = {
             target: None if bindings is None else [one for binding in bindings if (one := _reached_at(host, binding))]
             for target, bindings in (settings.get("Ports") or {}).items()
         }
         networks = settings.get("Networks") or {}
+        if not settings.get("IPAddress"):
+            settings |= {key: value for key, value in (networks.get(HOME_NETWORK) or {}).items() if key in OF_DEFAULT}
         settings["Networks"] = {
-            name: {**endpoint, "Aliases": _all_aliases(endpoint, aliases.get(name, ()))}
+            name: _endpoint_as_asked(endpoint, wanted[name]) if name in wanted else endpoint
             for name, endpoint in networks.items()
         }
         return {**told, "NetworkSettings": settings, "Config": {**config, "Labels": labels}}
-
-    def labels(self, labels: dict[str, str]) -> dict[str, str]:
-        return {key: value for key, value in labels.items() if key not in HIDDEN_LABELS}
 
     def _with_networks(self, container: Json) -> Json:
         settings = container.get("NetworkSettings")
@@ -162,9 +187,22 @@ class Rewriting:
         return {**container, "NetworkSettings": {**settings, "Networks": networks}}
 
 
-def _all_aliases(endpoint: Json, asked: tuple[str, ...]) -> list[str] | None:
-    found = list(dict.fromkeys([*asked, *(endpoint.get("Aliases") or ())]))
-    return found or None
+def _as_asked(container: Json, asked: ContainerSpec) -> Json:
+    """The engine was told more: servers for names, and the hardware address that goes with the cluster's."""
+    host = asked.config.get("HostConfig") or {}
+    config = {key: value for key, value in (container.get("Config") or {}).items() if key != "MacAddress"}
+    if asked.config.get("MacAddress"):
+        config["MacAddress"] = asked.config["MacAddress"]
+    names = {key: host.get(key) for key in ("Dns", "DnsSearch")}
+    return {**container, "Config": config, "HostConfig": {**(container.get("HostConfig") or {}), **names}}
+
+
+def _endpoint_as_asked(endpoint: Json, asked: Attachment) -> Json:
+    aliases = list(dict.fromkeys([*asked.aliases, *(endpoint.get("Aliases") or ())]))
+    ipam: Json = {"IPv4Address": asked.ipv4_address, "IPv6Address": asked.ipv6_address}
+    ipam["LinkLocalIPs"] = list(asked.link_local_ips)
+    ipam = {key: value for key, value in ipam.items() if value}
+    return {**endpoint, "Aliases": aliases or None, "IPAMConfig": ipam or None}
 
 
 def _reached_at(host: Host, port: Json, key: str = "HostIp") -> Json | None:

@@ -22,6 +22,12 @@ class Source:
             return data
         return await self._reader.read(READ_BYTES)
 
+    async def waiting(self) -> bool:
+        """Returns when something has come; False when the connection ended instead."""
+        if not self._kept:
+            self._kept = await self._reader.read(READ_BYTES)
+        return bool(self._kept)
+
     def give_back(self, data: bytes) -> None:
         self._kept = data + self._kept
 

@@ -25,12 +25,13 @@ ENGINE_MODES = ("bridge", "host", "none")
 
 
 class Wish(msgspec.Struct, frozen=True, kw_only=True):
-    """`body` is the container's own, without placement. `name` is checked."""
+    """`body` is the container's own, without placement. `name` is checked. `links`: `NAME:ALIAS`."""
 
     name: str
     body: Json
     placement: Placement
     platform: str = ""
+    links: tuple[str, ...] = ()
 
 
 def host_config(body: Json) -> Json:
@@ -41,16 +42,11 @@ def host_config(body: Json) -> Json:
 
 
 def leans_on(body: Json) -> list[str]:
-    """Containers it has to share a host with, as the client calls them."""
-    found = [*shares_with(body), *(link.partition(":")[0] for link in links_of(body))]
-    return list(dict.fromkeys(name for name in found if name))
-
-
-def shares_with(body: Json) -> list[str]:
-    """Containers whose namespaces or volumes it wants to be in."""
+    """Containers whose namespaces or volumes it wants, as the client calls them: it has to be on their host."""
     host = host_config(body)
     found = [str(host.get(key) or "").partition(":")[2] for key in SHARED if _shares(host, key)]
-    return found + [str(entry).partition(":")[0] for entry in host.get("VolumesFrom") or ()]
+    found += [str(entry).partition(":")[0] for entry in host.get("VolumesFrom") or ()]
+    return list(dict.fromkeys(name for name in found if name))
 
 
 SHARED = ("NetworkMode", "IpcMode", "PidMode")
@@ -60,11 +56,8 @@ def _shares(host: Json, key: str) -> bool:
     return str(host.get(key) or "").startswith("container:")
 
 
-def links_of(body: Json) -> list[str]:
-    found = [str(link) for link in host_config(body).get("Links") or ()]
-    for endpoint in endpoints_asked(body).values():
-        found += [str(link) for link in (endpoint or {}).get("Links") or ()]
-    return found
+def partners_of_links(body: Json) -> list[str]:
+    return [str(link) for link in host_config(body).get("Links") or ()]
 
 
 def endpoints_asked(body: Json) -> Json:
@@ -100,7 +93,7 @@ def service_spec(wish: Wish) -> ServiceSpec:
         networks=() if mode else attachments(body),
         network_mode=mode,
         ports=tuple(_ports(host)) if mode != "host" else (),
-        volumes=tuple(volumes(host)),
+        volumes=tuple(_volumes(host)),
         has_healthcheck=bool(body.get("Healthcheck")),
     )
     return ServiceSpec(
@@ -110,6 +103,7 @@ def service_spec(wish: Wish) -> ServiceSpec:
         container_name=wish.name,
         restart=RestartPolicy(condition="none", engine=True),
         placement=wish.placement,
+        links=wish.links,
         reservation=Resources(cpu_milli=0, memory_bytes=int(host.get("MemoryReservation") or 0), pids=0),
         labels={str(key): str(value) for key, value in (body.get("Labels") or {}).items()},
     )
@@ -140,6 +134,7 @@ def attachment(network: str, endpoint: Json, body: Json | None = None) -> Attach
         mac_address=str(endpoint.get("MacAddress") or (body or {}).get("MacAddress") or ""),
         link_local_ips=tuple(str(ip) for ip in ipam.get("LinkLocalIPs") or ()),
         driver_opts={str(key): str(value) for key, value in (endpoint.get("DriverOpts") or {}).items()},
+        links=tuple(str(link) for link in endpoint.get("Links") or ()),
     )
 
 
@@ -157,7 +152,11 @@ def _ports(host: Json) -> Iterator[PortSpec]:
             )
 
 
-def volumes(host: Json) -> Iterator[VolumeMount]:
+def volumes_named(body: Json) -> list[str]:
+    return list(dict.fromkeys(mount.volume for mount in _volumes(host_config(body))))
+
+
+def _volumes(host: Json) -> Iterator[VolumeMount]:
     """Named ones, which are the cluster's; paths and nameless ones are its host's own affair."""
     for bind in host.get("Binds") or ():
         source, _, rest = str(bind).partition(":")

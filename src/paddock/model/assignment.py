@@ -46,6 +46,8 @@ class ContainerAssignment(msgspec.Struct, frozen=True, kw_only=True, omit_defaul
     role: str = ""
     name: str
     image: str
+    image_id: str = ""
+    """The very image to run; no registry is asked for it."""
     pull: Literal["always", "missing", "never"] = "missing"
     platform: str = ""
     body: dict[str, Any] = {}

@@ -268,6 +268,8 @@ class Unit(Object, frozen=True, kw_only=True):
     reuses: UnitId | None = None
     placed_because: str = ""
     standalone: bool = False
+    starting: bool = False
+    """Its engine is asked to start it right now: named already, so that it can be found once the engine says yes."""
     forced: int = 0
     attempts: int = 0
     crashes: int = 0
@@ -335,10 +337,23 @@ class File(Object, frozen=True, kw_only=True):
     created_at_s: float = 0.0
 
 
-AnyObject = Environment | ApiKey | JoinToken | Host | Stack | Service | Revision | Unit | Network | Volume | File
+class Registry(Object, frozen=True, kw_only=True):
+    """How to log in at a registry; `name` is its address. `sealed` is the password, encrypted by the server's key."""
+
+    environment: str
+    name: str
+    username: str
+    sealed: bytes = b""
+    digest: str = ""
+    created_at_s: float = 0.0
+
+
+AnyObject = (
+    Environment | ApiKey | JoinToken | Host | Stack | Service | Revision | Unit | Network | Volume | File | Registry
+)
 
 KINDS: tuple[type[Object], ...] = (
-    Environment, ApiKey, JoinToken, Host, Stack, Service, Revision, Unit, Network, Volume, File,
+    Environment, ApiKey, JoinToken, Host, Stack, Service, Revision, Unit, Network, Volume, File, Registry,
 )  # fmt: skip
 
 

@@ -55,7 +55,7 @@ _NAMES: dict[str, tuple[str, _Keys]] = {
     "service": ("service.name", lambda service: (f"{service.environment}/{service.stack_name}/{service.name}",)),
     **{
         kind: (f"{kind}.name", lambda thing: (f"{thing.environment}/{thing.name}",))
-        for kind in ("host", "stack", "network", "volume", "file")
+        for kind in ("host", "stack", "network", "volume", "file", "registry")
     },
     "environment": ("environment.name", lambda environment: (environment.name,)),
 }

@@ -47,6 +47,8 @@ class Attachment(Spec, frozen=True, kw_only=True):
     link_local_ips: tuple[str, ...] = ()
     priority: int = 0
     driver_opts: dict[str, str] = {}
+    links: tuple[str, ...] = ()
+    """As `ServiceSpec.links`, for as long as the container is on this network."""
 
 
 class FileMount(Spec, frozen=True, kw_only=True):
@@ -76,6 +78,8 @@ class ContainerSpec(Spec, frozen=True, kw_only=True):
     """
 
     image: str
+    image_id: str = ""
+    """The very image, where it was built for this: what the name means elsewhere, or later, does not matter."""
     config: dict[str, Any] = {}
     pull: Literal["always", "missing", "never"] = "missing"
     platform: str = ""
@@ -177,6 +181,8 @@ class NetworkSpec(Spec, frozen=True, kw_only=True):
     subnets: tuple[str, ...] = ()
     ip_range: str = ""
     gateway: str = ""
+    aux_addresses: dict[str, str] = {}
+    """Addresses of others on the network, never given to a container: name -> address."""
     options: dict[str, str] = {}
     labels: dict[str, str] = {}
 

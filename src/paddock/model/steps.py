@@ -16,8 +16,11 @@ class PullImage(Step, frozen=True, kw_only=True):
     unit: UnitId
     role: str
     image: str
+    image_id: str = ""
     platform: str = ""
     always: bool = False
+    auth: str = ""
+    """The registry's `X-Registry-Auth`, filled in by who applies it. Never logged, never kept."""
 
 
 class PrepareContainer(Step, frozen=True, kw_only=True):

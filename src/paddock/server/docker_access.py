@@ -19,6 +19,8 @@ FULL, PLAIN = "full", "plain"
 
 
 class Holder(msgspec.Struct, frozen=True, kw_only=True):
+    """Who comes in, by a certificate or a key, and what it may do there."""
+
     environment: str
     name: str
     privileged: bool

@@ -103,6 +103,7 @@ def unit_after(unit: Unit, told: UnitReport, now_s: float) -> Unit | None:
         state=told.state,
         healthy=told.healthy,
         containers=told.containers or unit.containers,
+        starting=unit.starting and all(one.state == "created" for one in told.containers),
         message=told.message,
         state_since_s=now_s if changed else unit.state_since_s,
         running_since_s=now_s if first_running else unit.running_since_s,

@@ -68,6 +68,8 @@ class Sessions:
         self.live: dict[HostId, Session] = {}
         self.dispatch = Dispatch(world, store, self.live, self._dismiss)
         self.gone_since_s: dict[HostId, float] = {}
+        self._refused: dict[HostId, str] = {}
+        """Why it was refused last: who tries again every few seconds is logged once. Only hosts of ours get so far."""
         """host -> monotonic time of its last word, for those whose connection ended since this server started."""
         self.changed = asyncio.Event()
         """Set when a session begins or ends."""
@@ -108,7 +110,9 @@ class Sessions:
         try:
             session = await self._admit(channel, peer)
         except Unwelcome as refusal:
-            self._world.log.warning("agent refused", host=peer.host, address=peer.address, reason=str(refusal))
+            if self._refused.get(peer.host) != str(refusal):
+                self._refused[peer.host] = str(refusal)
+                self._world.log.warning("agent refused", host=peer.host, address=peer.address, reason=str(refusal))
             farewell = Session(self._world, channel, peer, "")
             farewell.finish(str(refusal), refusal.goodbye)
             await farewell.close()
@@ -176,6 +180,7 @@ class Sessions:
                 session.finish("not admitted")
                 self._forget(session)
         session.say(welcome)
+        self._refused.pop(peer.host, None)
         self.dispatch.ask(peer.host)
         self.gone_since_s.pop(peer.host, None)
         self.changed.set()
@@ -311,18 +316,18 @@ class Sessions:
 
 
 def common_protocol(hello: Hello) -> int:
-    """Raises `Unwelcome` with who has to be upgraded."""
+    """Raises `Unwelcome` with who has to be upgraded. Not for good: until then the agent keeps up what its host has."""
     oldest, newest = hello.protocols
     if newest < OLDEST_PROTOCOL:
         raise Unwelcome(
             f"this agent (paddock {hello.agent_version}, protocol {oldest} to {newest}) is older than the server "
             f"understands ({OLDEST_PROTOCOL} to {PROTOCOL}): upgrade paddock on this host",
-            final=True,
+            final=False,
         )
     if oldest > PROTOCOL:
         raise Unwelcome(
             f"this agent (paddock {hello.agent_version}, protocol {oldest} to {newest}) is newer than the server "
             f"understands ({OLDEST_PROTOCOL} to {PROTOCOL}): upgrade the server",
-            final=True,
+            final=False,
         )
     return min(newest, PROTOCOL)

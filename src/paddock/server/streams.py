@@ -21,8 +21,10 @@ from paddock.wire.messages import OpenStream
 from paddock.world.world import World
 
 OPEN_TIMEOUT_S = 10.0
-MOST_STREAMS = 4000
-MOST_STREAMS_OF_HOST = 500
+MOST_STREAMS = 8000
+MOST_STREAMS_OF_HOST = 2000
+KEPT_FREE = 50
+"""Of a host's: for our own short questions to its engine, however many streams users hold open."""
 EOF = "eof"
 """The text message that says: no more bytes this way."""
 
@@ -74,7 +76,7 @@ class Streams:
     def engine(self, host: HostId, name: str) -> EngineHttp:
         """The host's engine; idle connections to it are kept for the next caller."""
         if host not in self._engines:
-            self._engines[host] = EngineHttp(lambda: self.dial(host), where=f"the engine of {name}")
+            self._engines[host] = EngineHttp(lambda: self._dial(host, None, kept_free=0), where=f"the engine of {name}")
         return self._engines[host]
 
     async def dial(self, host: HostId, save: SaveImage | None = None) -> ByteStream:
@@ -82,7 +84,10 @@ class Streams:
 
         Raises `Transient` when the host is not connected or does not dial back in time.
         """
-        if len(self._streams) >= MOST_STREAMS or self._of_host[host] >= MOST_STREAMS_OF_HOST:
+        return await self._dial(host, save, kept_free=KEPT_FREE)
+
+    async def _dial(self, host: HostId, save: SaveImage | None, *, kept_free: int) -> ByteStream:
+        if len(self._streams) + kept_free >= MOST_STREAMS or self._of_host[host] + kept_free >= MOST_STREAMS_OF_HOST:
             raise Transient(f"too many streams are open to host {host}", retry_after_s=1.0)
         id = self._world.chance.token(24)
         stream = _Stream(host)

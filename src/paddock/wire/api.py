@@ -78,6 +78,23 @@ class EnvironmentView(View, frozen=True, kw_only=True):
     stacks: int = 0
 
 
+class RegistryLogin(View, frozen=True, kw_only=True):
+    """`check`: a host's engine tries it at the registry first."""
+
+    address: str
+    username: str
+    password: str
+    check: bool = True
+
+
+class RegistryView(View, frozen=True, kw_only=True):
+    """Never the password."""
+
+    address: str
+    username: str
+    created_at_s: float
+
+
 class NewEnvironment(View, frozen=True, kw_only=True):
     name: str
 

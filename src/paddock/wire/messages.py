@@ -86,6 +86,10 @@ class FetchImage(Message, frozen=True, kw_only=True):
     request: int
     image: str
     platform: str = ""
+    name: str = ""
+    """`image` is an id, and it shall come with this name where the name means it."""
+    pulled: bool = False
+    """It is to be pulled whoever has it: only what its registry wants to see is asked for."""
 
 
 class Renew(Message, frozen=True, kw_only=True):
@@ -144,6 +148,8 @@ class FetchedImage(Message, frozen=True, kw_only=True):
     request: int
     found: bool = False
     error: str = ""
+    auth: str = ""
+    """What its registry wants to see: the value of `X-Registry-Auth`."""
 
 
 class Goodbye(Message, frozen=True, kw_only=True):

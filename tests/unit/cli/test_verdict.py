@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from paddock.cli.verdict import SETTLE_S, STALL_S, STEADY_S, Wish, progress, verdict
+from paddock.cli.verdict import PROVEN_S, SETTLE_S, STALL_S, STEADY_S, Wish, progress, verdict
 from paddock.model.objects import ContainerStatus, RevisionId, Rollout, Waiting
 from paddock.wire.api import ContainerView, ServiceView
 from unit.cli.views import container, service
@@ -95,6 +95,29 @@ def test_what_ended_badly_must_run_for_a_while() -> None:
 
 def test_a_restart_that_was_asked_for_is_no_bad_end() -> None:
     assert outcome([service()], [container(1, generation=8)], earlier={"shop/api.1": 7})[0] == "done"
+
+
+def test_ready_without_a_healthcheck_is_proven_by_staying_up() -> None:
+    """`restart: always` and a command that ends at once: it was seen running too."""
+    new = [container(1)]
+    assert outcome([service()], new)[0] == "done"
+    assert outcome([service()], new, wish="ready")[0] == "waiting"
+    assert outcome([service()], new, wish="ready", stalled_s=PROVEN_S)[0] == "done"
+    assert outcome([service()], new, wish="ready", earlier={"shop/api.1": 1})[0] == "done"
+    checked = ContainerStatus(id="x", state="running", health="healthy")
+    assert outcome([service()], [container(1, status=checked)], wish="ready")[0] == "done"
+
+
+def test_what_crashed_before_the_change_and_goes_on_crashing_is_not_waited_for() -> None:
+    view = service(state="converging", ready=0)
+    status = ContainerStatus(id="x", state="restarting", restarts=9)
+    again = container(1, status=status, ready=False, message="shop-api-1 ended with exit code 1")
+    rest: dict[str, Any] = {"wish": "ready", "earlier": {"shop/api.1": 1}}
+    assert outcome([view], [again], stalled_s=STALL_S - 1, **rest)[0] == "waiting"
+    assert outcome([view], [again], stalled_s=STALL_S, **rest) == (
+        "failed",
+        "shop/api: shop-api-1 ended with exit code 1",
+    )
 
 
 def test_an_earlier_rollback_is_not_held_against_it() -> None:

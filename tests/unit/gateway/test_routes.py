@@ -55,7 +55,7 @@ TABLE = router()
         ("POST", "/images/create", arrivals.create, {}),
         ("POST", "/images/prune", images.prune, {}),
         ("DELETE", "/images/a@sha256:12", images.remove, {"name": "a@sha256:12"}),
-        ("GET", "/distribution/a/b:1/json", images.anywhere, {"name": "a/b:1"}),
+        ("GET", "/distribution/a/b:1/json", images.distribution, {"name": "a/b:1"}),
         ("POST", "/build", building.build, {}),
         ("POST", "/grpc", building.buildkit, {}),
         ("GET", "/events", events.events, {}),

@@ -121,6 +121,7 @@ def _pull(assignment: UnitAssignment, container: ContainerAssignment, *, always:
         unit=assignment.unit,
         role=container.role,
         image=container.image,
+        image_id=container.image_id,
         platform=container.platform,
         always=always,
     )

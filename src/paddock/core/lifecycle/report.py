@@ -95,5 +95,6 @@ def _restarting(assignment: UnitAssignment, seen: ObservedUnit, progress: Progre
         return ""
     for container in by_role(seen, progress).values():
         if container.state == "restarting" or (container.state == "exited" and container.exit_code != 0):
-            return f"{end_of(container)}; it is being started again ({container.restarts} restarts so far)"
+            restarts = f"{container.restarts} {'restart' if container.restarts == 1 else 'restarts'}"
+            return f"{end_of(container)}; it is being started again ({restarts} so far)"
     return ""

@@ -104,6 +104,9 @@ def _off_drained(draft: Draft, service: Service, unit: Unit, host: Host) -> None
     details: tuple[str, ...] = ()
     others = [other for other in draft.slots(unit.service)[unit.slot] if other is not unit]
     alone = not any(other.live and staying(other) for other in others)
+    if not why and alone and any(other.live for other in others):
+        # A third one in the slot is one too many: what goes there is waited for.
+        return
     if not why and alone and start_first_possible(draft, service):
         writes = draft.writes
         successor = next_unit(draft, service, unit.slot, unit)

@@ -28,12 +28,14 @@ class Presence(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Ask(msgspec.Struct, frozen=True, kw_only=True):
-    """`own`: units of the service on each host. `failures`: how often it failed there of late. `without`: hosts that
-    will not do, whatever they say (the one that is being left)."""
+    """`own`: units of the service on each host. `failures`: how often it failed there of late. `leaving`: those of
+    `own` that go as soon as their successors have taken over. `without`: hosts that will not do, whatever they say (the
+    one that is being left)."""
 
     spec: ServiceSpec
     own: Ints
     failures: Ints
+    leaving: Ints
     pins: tuple[Pin, ...] = ()
     presences: tuple[Presence, ...] = ()
     without: tuple[HostId, ...] = ()
