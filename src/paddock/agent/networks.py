@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import math
 from collections.abc import AsyncIterator, Mapping, Sequence
 from ipaddress import ip_network
 from typing import Protocol
@@ -28,7 +27,7 @@ from paddock.world.backoff import Backoff
 from paddock.world.world import World
 
 GATHER_S = 0.02
-"""Rounds that tell the kernel and the names server are at least so far apart."""
+"""So long changes are gathered before the kernel and the names server are told."""
 AGAIN_S = 60.0
 SETTLE_TIMEOUT_S = 5.0
 
@@ -69,7 +68,6 @@ class Networks:
         self._found_names: dict[NetworkId, str] = {}
         self._ensuring = asyncio.Lock()
         self._wake = asyncio.Event()
-        self._last_round_s = -math.inf
         self._programmed: dict[NetworkId, None] = {}
         self._settled = asyncio.Condition()
         self._problems: dict[str, str] = {}
@@ -137,7 +135,7 @@ class Networks:
                     await self._wake.wait()
             except TimeoutError:
                 self._listed = False
-            await self._gather()
+            await asyncio.sleep(GATHER_S)
             self._wake.clear()
             try:
                 await self._bring_about()
@@ -147,16 +145,8 @@ class Networks:
                 self._wake.set()
                 await backoff.wait()
                 continue
-            finally:
-                self._last_round_s = self._world.clock.monotonic_s()
             async with self._settled:
                 self._settled.notify_all()
-
-    async def _gather(self) -> None:
-        """The first change after a pause is brought about at once: a container may be waiting for it."""
-        pause_s = self._last_round_s + GATHER_S - self._world.clock.monotonic_s()
-        if pause_s > 0:
-            await asyncio.sleep(pause_s)
 
     async def _bring_about(self) -> None:
         if not self._listed:

@@ -8,8 +8,8 @@ from __future__ import annotations
 import asyncio
 import socket
 import ssl
-from collections.abc import Sequence
-from typing import cast
+from collections.abc import Mapping, Sequence
+from typing import Any, cast
 
 from websockets.asyncio.server import Server, ServerConnection, serve
 from websockets.exceptions import ConnectionClosed
@@ -123,6 +123,27 @@ def _short(reason: str) -> str:
     return reason.encode()[:_CLOSE_REASON_BYTES].decode("utf-8", "ignore")
 
 
+def _selected(connection: ServerConnection, offered: Sequence[Subprotocol]) -> Subprotocol | None:
+    """None is agreed with agents of before; that is no reason to refuse them."""
+    del connection
+    return Subprotocol(RAW) if RAW in offered else None
+
+
+def _begin_raw(connection: ServerConnection, request: Request, response: Response) -> None:
+    """Before the answer goes out: the agent's first bytes may follow at once."""
+    del request
+    if isinstance(connection, AgentConnection) and response.headers.get("Sec-WebSocket-Protocol") == RAW:
+        connection.go_raw()
+
+
+STREAM_SETTINGS: Mapping[str, Any] = {
+    "subprotocols": [Subprotocol(RAW)],
+    "select_subprotocol": _selected,
+    "process_response": _begin_raw,
+    "create_connection": AgentConnection,
+}
+
+
 class AgentsPort:
     def __init__(self, sessions: Sessions, streams: Streams) -> None:
         self._sessions = sessions
@@ -142,10 +163,7 @@ class AgentsPort:
                 close_timeout=2,
                 open_timeout=10,
                 server_header=None,
-                subprotocols=[Subprotocol(RAW)],
-                select_subprotocol=_selected,
-                process_response=_begin_raw,
-                create_connection=AgentConnection,
+                **STREAM_SETTINGS,
             )
             for sock in sockets
         ]
@@ -165,19 +183,6 @@ class AgentsPort:
             await self._streams.accept(path.removeprefix(STREAM_PATH), host, raw or WebSocketTunnel(connection))
         else:
             await connection.close(1008, f"there is no {path[:60]} here")
-
-
-def _selected(connection: ServerConnection, offered: Sequence[Subprotocol]) -> Subprotocol | None:
-    """None is agreed with agents of before; that is no reason to refuse them."""
-    del connection
-    return Subprotocol(RAW) if RAW in offered else None
-
-
-def _begin_raw(connection: ServerConnection, request: Request, response: Response) -> None:
-    """Before the answer goes out: the agent's first bytes may follow at once."""
-    del request
-    if isinstance(connection, AgentConnection) and response.headers.get("Sec-WebSocket-Protocol") == RAW:
-        connection.go_raw()
 
 
 def _address(connection: ServerConnection) -> str:
