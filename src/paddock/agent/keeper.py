@@ -455,12 +455,14 @@ class Keeper:
 
 
 def _to_pull(step: PullImage, auth: str) -> PullImage:
-    """Raises `StepRefused` for an image that was built, and that no registry has."""
+    """Raises `StepRefused` for an image that no registry may be asked for."""
     if step.image_id:
         raise StepRefused(
             f"the image {step.image} that was built ({step.image_id[7:19]}) is on no connected host any more: "
             "`paddock up --build` builds it again"
         )
+    if not step.asks_registry:
+        raise StepRefused(f"image {step.image} is on no connected host, and its pull policy is never")
     return replace(step, auth=auth)
 
 

@@ -181,7 +181,7 @@ def endpoints_of(unit: Unit, revision: Revision, container: ContainerSpec) -> tu
             network=network,
             ipv4=unit.addresses[network],
             mac=attachment.mac_address or mac_of(unit.addresses[network]),
-            ipv6=attachment.ipv6_address,
+            ipv6=unit.addresses6.get(network, ""),
             driver_opts=attachment.driver_opts,
             link_local_ips=attachment.link_local_ips,
         )

@@ -126,6 +126,7 @@ def started_again(draft: Draft, service: Service, previous: Unit, memory: Memory
         host=previous.host,
         state=UnitState.PLACED,
         addresses=previous.addresses,
+        addresses6=previous.addresses6,
         reuses=previous.reuses or UnitId(previous.id),
         adopts=previous.adopts,
         placed_because="its containers are there and are started again",

@@ -129,6 +129,7 @@ def ask_for(draft: Draft, service: Service, unit: Unit | None, without: tuple[Ho
         pins=pins(draft, service, unit),
         presences=presences(draft, service),
         without=without,
+        ipv6=_wants_ipv6(draft, service),
         networks_full=_networks_full(draft, service, len(fleet)),
     )
 
@@ -221,6 +222,11 @@ def _partner_pin(draft: Draft, service: Service, name: str, slot: int) -> Pin:
         return Pin(kind="shared with", host=None, why=f"{name}, which it shares with, is not placed yet")
     why = f"shares with {partner.name} on {_host_name(draft, partner.host)}"
     return Pin(kind="shared with", host=partner.host, why=why)
+
+
+def _wants_ipv6(draft: Draft, service: Service) -> bool:
+    networks = [draft.get(Network, id) for id in networks_of(draft.revision(service))]
+    return any(network is not None and network.subnet6 for network in networks)
 
 
 def _networks_full(draft: Draft, service: Service, hosts: int) -> Flags | None:

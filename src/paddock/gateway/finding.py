@@ -72,13 +72,14 @@ class Recent(Generic[Value]):
 
 
 class Finder:
-    """`made`: container id -> host; `units`: container id -> unit; `execs`: exec id -> host."""
+    """`made`: container id -> host; `units`: container id -> unit; `ids`: the other way; `execs`: exec id -> host."""
 
     def __init__(self, cluster: Cluster, hosts: Hosts) -> None:
         self._cluster = cluster
         self._hosts = hosts
         self.made: Recent[HostId] = Recent()
         self.units: Recent[UnitId] = Recent()
+        self.ids: Recent[str] = Recent()
         self.execs: Recent[HostId] = Recent()
 
     async def container(self, environment: str, name: str) -> Found:

@@ -106,7 +106,7 @@ def service_spec(wish: Wish) -> ServiceSpec:
         restart=RestartPolicy(condition="none", engine=True),
         placement=wish.placement,
         links=wish.links,
-        reservation=Resources(cpu_milli=0, memory_bytes=int(host.get("MemoryReservation") or 0), pids=0),
+        reservation=Resources(cpu_milli=0, memory_bytes=int(host.get("MemoryReservation") or 0)),
         labels={str(key): str(value) for key, value in (body.get("Labels") or {}).items()},
     )
 

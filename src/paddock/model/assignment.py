@@ -80,7 +80,7 @@ class UnitAssignment(Item, frozen=True, kw_only=True, tag="unit"):
 
 class NetworkAssignment(Item, frozen=True, kw_only=True, tag="network"):
     """`engine_name` is the bridge network's name on the engine. `gateway` is this host's own address in `subnet`;
-    `ip_range` the block the engine may hand out by itself."""
+    `ip_range` the block the engine may hand out by itself. The same of IPv6, "" where the network has none."""
 
     network: NetworkId
     engine_name: str
@@ -89,6 +89,9 @@ class NetworkAssignment(Item, frozen=True, kw_only=True, tag="network"):
     ip_range: str
     vni: int
     mtu: int
+    subnet6: str = ""
+    gateway6: str = ""
+    ip_range6: str = ""
     internal: bool = False
     attachable: bool = False
     options: dict[str, str] = {}
@@ -96,10 +99,11 @@ class NetworkAssignment(Item, frozen=True, kw_only=True, tag="network"):
 
 
 class PeerAssignment(Item, frozen=True, kw_only=True, tag="peer"):
-    """An endpoint on another host: frames for `mac` go to `host_address`, and `ipv4` is at `mac`."""
+    """An endpoint on another host: frames for `mac` go to `host_address`, and `ipv4` and `ipv6` are at `mac`."""
 
     network: NetworkId
     ipv4: str
+    ipv6: str = ""
     mac: str
     host_address: str
 

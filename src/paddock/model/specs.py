@@ -149,7 +149,6 @@ class Resources(Spec, frozen=True, kw_only=True):
 
     cpu_milli: int = 0
     memory_bytes: int = 0
-    pids: int = 0
 
 
 class ServiceSpec(Spec, frozen=True, kw_only=True):
@@ -176,7 +175,8 @@ class ServiceSpec(Spec, frozen=True, kw_only=True):
 
 
 class NetworkSpec(Spec, frozen=True, kw_only=True):
-    """`name` is the name users and engines see. `subnets` and `gateway` are as asked for; empty means we choose."""
+    """`name` is the name users and engines see. `subnets` and `gateway` are as asked for; empty means we
+    choose. `subnets` may be of both kinds; those of IPv6 count with `enable_ipv6` only."""
 
     name: str
     external: bool = False
@@ -189,6 +189,8 @@ class NetworkSpec(Spec, frozen=True, kw_only=True):
     gateway: str = ""
     aux_addresses: dict[str, str] = {}
     """Addresses of others on the network, never given to a container: name -> address."""
+    ip_range6: str = ""
+    gateway6: str = ""
     options: dict[str, str] = {}
     labels: dict[str, str] = {}
 

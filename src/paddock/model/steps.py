@@ -19,6 +19,8 @@ class PullImage(Step, frozen=True, kw_only=True):
     image_id: str = ""
     platform: str = ""
     always: bool = False
+    asks_registry: bool = True
+    """False: only other hosts are."""
     auth: str = ""
     """The registry's `X-Registry-Auth`, filled in by who applies it. Never logged, never kept."""
 

@@ -39,6 +39,7 @@ TABLE = router()
         ("POST", "/containers/web/attach", containers.hijacked, {"name": "web"}),
         ("GET", "/containers/web/attach/ws", containers.hijacked, {"name": "web"}),
         ("POST", "/containers/h1/web/start", lives.started, {"name": "h1/web"}),
+        ("POST", "/containers/h1/web/stop", containers.passed_on, {"name": "h1/web"}),
         ("DELETE", "/containers/web", lives.remove, {"name": "web"}),
         ("POST", "/containers/web/exec", execs.create, {"name": "web"}),
         ("POST", "/exec/abc/start", execs.start, {"id": "abc"}),

@@ -116,9 +116,6 @@ def _creation(
     if container.pull == "always" and container.role not in progress.pulled:
         return _pull(assignment, container, always=True)
     if container.image in seen.missing_images:
-        if container.pull == "never":
-            reason = f"image {container.image} is not on this host, and its pull policy is never"
-            return RefuseUnit(unit=assignment.unit, reason=reason)
         return _pull(assignment, container, always=False)
     if holder := seen.named.get(container.name):
         if holder.unit is None:
@@ -139,6 +136,7 @@ def _pull(assignment: UnitAssignment, container: ContainerAssignment, *, always:
         image_id=container.image_id,
         platform=container.platform,
         always=always,
+        asks_registry=container.pull != "never",
     )
 
 
