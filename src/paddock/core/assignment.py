@@ -264,7 +264,7 @@ def network_assignment(network: Network, host: Host) -> NetworkAssignment:
     ip_range = plan.block_range(block) if block is not None else f"{gateway}/32"
     return NetworkAssignment(
         network=NetworkId(network.id),
-        engine_name=network.name,
+        engine_name=network.on_engines,
         subnet=network.subnet,
         gateway=gateway,
         ip_range=ip_range,

@@ -184,6 +184,9 @@ def pins(draft: Draft, service: Service, unit: Unit | None) -> tuple[Pin, ...]:
     found: list[Pin] = []
     if unit is not None and unit.host is not None and unit.state == UnitState.NEW:
         found.append(Pin(kind="own host", host=unit.host, why=f"{service.name} has one unit on every host"))
+    for host, why in revision.spec.placement.beside:
+        at = HostId(host)
+        found.append(Pin(kind="dependency", host=at, why=f"{why} on {_host_name(draft, at)}"))
     for sharing in revision.spec.container.sharing:
         found.append(_partner_pin(draft, service, sharing.service, unit.slot if unit is not None else 1))
     found += volume_pins(draft, service)

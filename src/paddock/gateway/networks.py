@@ -20,8 +20,9 @@ from paddock.drivers.docker_body import connect_body
 from paddock.gateway import shapes
 from paddock.gateway.call import Api, Call
 from paddock.gateway.client import Answer
+from paddock.gateway.departed import any_gone
 from paddock.gateway.filters import Filters, labels_match, parse_filters
-from paddock.gateway.finding import Found
+from paddock.gateway.finding import Found, cluster_id
 from paddock.gateway.problems import ApiProblem, no_such
 from paddock.gateway.router import Router
 from paddock.gateway.shapes import check_shape
@@ -112,7 +113,7 @@ def _containers(snapshot: Snapshot, network: Network) -> Json:
         address = unit.addresses[NetworkId(network.id)]
         for status in unit.containers:
             if not status.role and status.id and unit.state not in GONE and status.state in ("running", "paused"):
-                found[status.id] = {
+                found[cluster_id(unit, status)] = {
                     "Name": status.name.removeprefix("/") or unit.name,
                     "EndpointID": id_of("endpoint", f"{network.id}/{unit.id}"),
                     "MacAddress": mac_for(snapshot, NetworkId(network.id), unit),
@@ -288,7 +289,14 @@ async def remove(call: Call) -> Answer:
             raise ApiProblem(403, f"error while removing network: network {network.name} id {id} has active endpoints")
         return [Put(object=replace(network, removing=True), reason="removed through the Docker API")], None
 
-    await call.cluster.commit(decide)
+    try:
+        await call.cluster.commit(decide)
+    except ApiProblem as problem:
+        snapshot = call.cluster.snapshot()
+        network = network_called(snapshot, call.environment, name)
+        if problem.status != 403 or not await any_gone(call, snapshot.units_on_network(NetworkId(network.id))):
+            raise
+        await call.cluster.commit(decide)
     return Answer(204)
 
 
@@ -362,7 +370,7 @@ async def _joined(engine: EngineHttp, found: Found, made: Connected, asked: Json
     """Once the host's agent has made the network there."""
     address = made.unit.addresses[NetworkId(made.network.id)]
     mac = str(asked.get("MacAddress") or "") or mac_of(address)
-    step = ConnectNetwork(container=found.engine_name, network=made.network.name, ipv4=address, mac=mac)
+    step = ConnectNetwork(container=found.engine_name, network=made.network.on_engines, ipv4=address, mac=mac)
     api = engine.api or await engine.negotiate()
     body = connect_body(step, api)
     if links := asked.get("Links"):
@@ -370,7 +378,7 @@ async def _joined(engine: EngineHttp, found: Found, made: Connected, asked: Json
     try:
         async with asyncio.timeout(READY_TIMEOUT_S):
             while True:
-                if await _taken_in(engine, made.network.name, body):
+                if await _taken_in(engine, made.network.on_engines, body):
                     return
                 await asyncio.sleep(LOOK_AGAIN_S)
     except TimeoutError:
@@ -408,7 +416,7 @@ async def disconnected(call: Call) -> Answer:
     network = None if name in OF_ENGINES else network_called(call.cluster.snapshot(), call.environment, name)
     if found.unit is not None and network is not None:
         _standalone(found)
-    path = f"/networks/{network.name if network is not None else name}/disconnect"
+    path = f"/networks/{network.on_engines if network is not None else name}/disconnect"
     try:
         await engine.call("POST", path, body={**body, "Container": found.engine_name})
     except EngineNotFound:

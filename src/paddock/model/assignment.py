@@ -57,6 +57,8 @@ class ContainerAssignment(msgspec.Struct, frozen=True, kw_only=True, omit_defaul
     volumes: tuple[VolumeId, ...] = ()
     after: tuple[str, ...] = ()
     stop_grace_s: float = 10.0
+    adopts: str = ""
+    """The id of a container that somebody else made, which is taken as it is, joined to the networks while it runs."""
     links: dict[str, str] = {}
     """alias -> service name, answered by the names server for this container only."""
 
@@ -68,6 +70,8 @@ class UnitAssignment(Item, frozen=True, kw_only=True, tag="unit"):
     reuses: UnitId | None = None
     hands_off: bool = False
     """Networks and volumes are made ready; the container is created, started and stopped by somebody else."""
+    remake: Literal["", "create", "start"] = ""
+    """`hands_off`, but the container takes the place of one on a lost host: it is made, and perhaps started, once."""
     engine_restarts: bool = False
     """The engine's own restart policy does the restarting: an exit is not the end of the unit."""
     restart: Literal["none", "on-failure", "any"] = "none"

@@ -249,6 +249,9 @@ class Unit(Object, frozen=True, kw_only=True):
     do not start earlier. `reuses`: the earlier unit in this slot whose containers are started again instead of making
     new ones. `healthy`: the engine's healthcheck says so, or there is none; only meaningful while running.
     `standalone`: somebody else's to create, start and stop.
+    `known_as`: the id clients know its container by, when that is not its own: it took the place of one on a lost host.
+    `adopts`: the id of a container that ran before Paddock came, and is this unit's as it is.
+    `remake`: how far its host's agent makes such a container, which nobody asks for again ("" for all others).
     `forced`: the service's count of restarts asked for when it was made. `attempts`: restarts counted against the
     policy's limit. `crashes`: quick failures in a row, which set the backoff. `ended`: the final state it was
     superseded in, kept when its containers are removed later.
@@ -276,6 +279,9 @@ class Unit(Object, frozen=True, kw_only=True):
     reuses: UnitId | None = None
     placed_because: str = ""
     standalone: bool = False
+    known_as: str = ""
+    adopts: str = ""
+    remake: Literal["", "create", "start"] = ""
     starting: bool = False
     """Its engine is asked to start it right now: named already, so that it can be found once the engine says yes."""
     forced: int = 0
@@ -303,12 +309,14 @@ class Network(Object, frozen=True, kw_only=True):
     """`subnet` is IPv4 in CIDR form, `subnet6` IPv6 or "". `gateways`: host id -> that host's own address in `subnet`.
 
     The first `/28` blocks of the subnet belong to hosts, one each: the gateway is its first address, the rest is left
-    to containers started behind our back. Units get addresses from above `first_unit_address`.
+    to containers started behind our back. Units get addresses from above `first_unit_address`. `engine_name`: its name
+    on engines where that cannot be its own, since a network of one host has it.
     """
 
     environment: str
     name: str
     spec: NetworkSpec
+    engine_name: str = ""
     stack: str = ""
     key: str = ""
     subnet: str = ""
@@ -317,6 +325,10 @@ class Network(Object, frozen=True, kw_only=True):
     gateways: dict[HostId, str] = {}
     created_at_s: float = 0.0
     removing: bool = False
+
+    @property
+    def on_engines(self) -> str:
+        return self.engine_name or self.name
 
 
 class Volume(Object, frozen=True, kw_only=True):
