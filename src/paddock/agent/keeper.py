@@ -98,6 +98,7 @@ class Keeper:
         self._wake = asyncio.Event()
         parts.observer.on_change = self._container_changed
         parts.observer.on_list = self._listed
+        parts.reports.whole = self._all_looked_at
 
     async def run(self) -> None:
         await self._parts.observer.listed.wait()
@@ -438,7 +439,12 @@ class Keeper:
                     if unit in self._notes:
                         self._notes[unit].hurry.set()
 
+    def _all_looked_at(self) -> bool:
+        looked_at = self._parts.reports.latest
+        return self._parts.observer.listed.is_set() and all(unit in looked_at for unit in self._ledger.units())
+
     def _listed(self) -> None:
+        self._parts.reports.wake.set()
         self._parts.networks.engine_listed()
         self._sweep()
         self.hurry_all()

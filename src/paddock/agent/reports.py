@@ -3,12 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
+from typing import NamedTuple
 
 from paddock.model.objects import UnitId, VolumeId
 from paddock.model.reports import UnitReport
 
 MOST_AT_ONCE = 500
 MOST_UNCONFIRMED = 64
+
+
+class Taken(NamedTuple):
+    number: int
+    units: tuple[UnitReport, ...]
+    volumes: tuple[VolumeId, ...]
+    whole: bool
 
 
 class Reports:
@@ -21,6 +30,9 @@ class Reports:
         self._volumes: tuple[VolumeId, ...] = ()
         self._volumes_waiting = False
         self._number = 0
+        self._told_whole = False
+        self.whole: Callable[[], bool] = lambda: False
+        """Whether every unit of the host has been looked at. Set by who looks."""
         self.wake = asyncio.Event()
 
     def put(self, report: UnitReport) -> None:
@@ -39,18 +51,20 @@ class Reports:
         """The server has dropped it and would not hear of it."""
         self.latest.pop(unit, None)
         self._waiting.pop(unit, None)
+        if not self._told_whole:
+            self.wake.set()
 
     def begin_session(self) -> None:
         """A new session is told everything: what the last one was told may not have been committed."""
         self._number = 0
+        self._told_whole = False
         self._unconfirmed.clear()
         self._waiting = dict.fromkeys(self.latest)
         self._volumes_waiting = bool(self._volumes)
-        if self._waiting or self._volumes_waiting:
-            self.wake.set()
+        self.wake.set()
 
-    def take(self) -> tuple[int, tuple[UnitReport, ...], tuple[VolumeId, ...]] | None:
-        """The next report's number, units and volumes; None when nothing is to be said or too much is unconfirmed."""
+    def take(self) -> Taken | None:
+        """The next report's contents; None when nothing is to be said or too much is unconfirmed."""
         if len(self._unconfirmed) >= MOST_UNCONFIRMED:
             self.wake.clear()
             return None
@@ -61,12 +75,14 @@ class Reports:
             self.wake.clear()
         volumes = self._volumes if self._volumes_waiting else ()
         self._volumes_waiting = False
-        if not units and not volumes:
+        whole = not self._told_whole and not self._waiting and self.whole()
+        if not units and not volumes and not whole:
             return None
+        self._told_whole = self._told_whole or whole
         self._number += 1
         reports = tuple(self.latest[unit] for unit in units if unit in self.latest)
         self._unconfirmed[self._number] = reports
-        return self._number, reports, volumes
+        return Taken(self._number, reports, volumes, whole)
 
     def confirmed(self, number: int) -> None:
         for sent in [sent for sent in self._unconfirmed if sent <= number]:

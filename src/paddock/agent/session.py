@@ -197,8 +197,14 @@ class Session:
         while await self._woken(self._reports.wake):
             taken = self._reports.take()
             if taken is not None:
-                number, units, volumes = taken
-                await self._say(Report(session=self.number, number=number, units=units, volumes=volumes))
+                told = Report(
+                    session=self.number,
+                    number=taken.number,
+                    units=taken.units,
+                    volumes=taken.volumes,
+                    whole=taken.whole,
+                )
+                await self._say(told)
 
     async def _beat(self) -> None:
         """A heartbeat whenever nothing else was said for so long. At the end it closes, for the receiver's sake."""

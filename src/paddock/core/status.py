@@ -52,9 +52,9 @@ def service_status(snapshot: Snapshot, service: Service) -> ServiceStatus:
 
 
 def as_known(snapshot: Snapshot, unit: Unit) -> Unit:
-    """Nothing on a host that is not heard of can be called ready."""
+    """Nothing on a host that is not heard of can be called ready, nor what is only known of the time before."""
     host = snapshot.get(Host, unit.host) if unit.host is not None else None
-    if host is None or host.state is HostState.ACTIVE or not unit.healthy:
+    if host is None or (host.state is HostState.ACTIVE and not host.unheard) or not unit.healthy:
         return unit
     return msgspec.structs.replace(unit, healthy=False)
 

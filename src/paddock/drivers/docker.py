@@ -339,8 +339,20 @@ class DockerEngine:
                 )
             if same_network(found, wanted):
                 return
-            await self._http.call("DELETE", f"/networks/{found['Id']}", timeout_s=NETWORK_TIMEOUT_S)
+            await self._remove_network_of_before(found, wanted.engine_name)
         await self._http.call("POST", "/networks/create", body=network_body(wanted), timeout_s=NETWORK_TIMEOUT_S)
+
+    async def _remove_network_of_before(self, found: dict[str, Any], name: str) -> None:
+        """Raises `StepRefused`: an engine keeps a network as it is for as long as a container is on it."""
+        try:
+            await self._http.call("DELETE", f"/networks/{found['Id']}", timeout_s=NETWORK_TIMEOUT_S)
+        except EngineError as error:
+            on_it = ", ".join(sorted(str(one.get("Name")) for one in (found.get("Containers") or {}).values()))
+            raise StepRefused(
+                f"network {name} is to be made anew on this host (another gateway, MTU or option), and cannot while "
+                f"containers of before are on it{f': {on_it}' if on_it else ''} ({error.message}); it is tried again, "
+                "and `paddock restart` or `stop` of their services frees it"
+            ) from error
 
     async def _ensure_volume(self, step: EnsureVolume) -> None:
         volume = step.volume

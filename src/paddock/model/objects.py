@@ -100,7 +100,10 @@ class HostState(enum.StrEnum):
 
 
 class Host(Object, frozen=True, kw_only=True):
-    """`since_s` is when `state` was entered. `session` counts the agent's connections; only the newest may report."""
+    """`since_s` is when `state` was entered. `session` counts the agent's connections; only the newest may report.
+
+    `unheard`: it came back, and not all of its units have been heard of since: what is known of them is of before.
+    """
 
     environment: str
     name: str
@@ -109,6 +112,7 @@ class Host(Object, frozen=True, kw_only=True):
     state: HostState = HostState.JOINING
     since_s: float = 0.0
     session: int = 0
+    unheard: bool = False
     instance: str = ""
     certificate_fingerprint: str = ""
     facts: HostFacts = HostFacts()

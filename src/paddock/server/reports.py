@@ -75,12 +75,15 @@ def reported_changes(snapshot: Snapshot, batch: list[_Taken], world: World) -> t
     """One change per unit and volume at most, later reports over earlier ones."""
     units: dict[str, Unit] = {}
     volumes: dict[str, Volume] = {}
+    heard: dict[str, Host] = {}
     for session, report in batch:
         host = session.peer.host
         known = snapshot.get(Host, host)
         if known is None or known.session != report.session:
             world.probe("report of a session that was succeeded ignored")
             continue
+        if report.whole and known.unheard:
+            heard[host] = known
         for id in report.volumes:
             volume = snapshot.get(Volume, id)
             if volume is not None and volume.removing and volume.host == host:
@@ -97,7 +100,9 @@ def reported_changes(snapshot: Snapshot, batch: list[_Taken], world: World) -> t
                 units[told.unit] = after
     freed = (msgspec.structs.replace(volume, host=None) for volume in volumes.values())
     gone = (Put(object=volume, reason="its host has removed it") for volume in freed)
-    return (*(Put(object=unit, reason=_reason(unit)) for unit in units.values()), *gone)
+    again = (msgspec.structs.replace(host, unheard=False) for host in heard.values())
+    back = (Put(object=host, reason="all of its units have been heard of again") for host in again)
+    return (*(Put(object=unit, reason=_reason(unit)) for unit in units.values()), *gone, *back)
 
 
 def unit_after(unit: Unit, told: UnitReport, now_s: float) -> Unit | None:

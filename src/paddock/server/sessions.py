@@ -222,6 +222,7 @@ class Sessions:
                 host,
                 session=host.session + 1,
                 instance=hello.instance,
+                unheard=host.unheard or host.state in (HostState.SILENT, HostState.LOST),
                 state=HostState.ACTIVE,
                 since_s=host.since_s if host.state == HostState.ACTIVE else self._world.now_s(),
                 facts=hello.facts,

@@ -166,7 +166,11 @@ def _kept(unit: Unit) -> bool:
 
 def _state(unit: Unit, host: Host | None) -> str:
     """A failure is told as one, also when nothing of it is left."""
-    if unit.live and host is not None and host.state == HostState.LOST:
+    if (
+        unit.live
+        and host is not None
+        and (host.state == HostState.LOST or (host.unheard and unit.state_since_s < host.since_s))
+    ):
         return "unknown"
     failed = unit.state == UnitState.REMOVED and unit.ended in (UnitState.FAILED, UnitState.REJECTED)
     shown = unit.ended if failed and unit.ended is not None else unit.state

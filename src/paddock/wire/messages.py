@@ -55,7 +55,8 @@ class Confirm(Message, frozen=True, kw_only=True):
 
 
 class Report(Message, frozen=True, kw_only=True):
-    """`number` counts up within a session. Reports of another session than the current one change nothing.
+    """`number` counts up within a session. Reports of another session than the current one change nothing. `whole`:
+    with this one, the session has been told of every unit of the host, each as it was seen since the agent started.
 
     `volumes`: those that had to go and are not on the host any more.
     """
@@ -64,6 +65,7 @@ class Report(Message, frozen=True, kw_only=True):
     number: int
     units: tuple[UnitReport, ...]
     volumes: tuple[VolumeId, ...] = ()
+    whole: bool = False
 
 
 class Facts(Message, frozen=True, kw_only=True):

@@ -77,8 +77,29 @@ def test_only_the_newest_report_of_a_unit_waits() -> None:
     for state in (UnitState.PREPARING, UnitState.RUNNING):
         reports.put(UnitReport(unit=UnitId("a"), state=state))
     taken = reports.take()
-    assert taken == (1, (UnitReport(unit=UnitId("a"), state=UnitState.RUNNING),), ())
+    assert taken is not None
+    assert (taken.number, taken.units, taken.whole) == (
+        1, (UnitReport(unit=UnitId("a"), state=UnitState.RUNNING),), False
+    )  # fmt: skip
     assert reports.take() is None
     reports.forget(UnitId("a"))
     reports.begin_session()
     assert reports.take() is None
+
+
+def test_each_session_is_told_once_when_everything_was_looked_at() -> None:
+    reports = Reports()
+    looked_at = False
+    reports.whole = lambda: looked_at
+    for number in (1, 2):
+        reports.begin_session()
+        looked_at = False
+        reports.put(UnitReport(unit=UnitId("a"), state=UnitState.RUNNING))
+        first = reports.take()
+        assert first is not None
+        assert not first.whole
+        looked_at = True
+        second = reports.take()
+        assert second is not None
+        assert (second.units, second.whole, number) == ((), True, number)
+        assert reports.take() is None

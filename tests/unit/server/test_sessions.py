@@ -6,11 +6,13 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
+import msgspec
 import pytest
 
-from paddock.model.changes import Delete
+from paddock.model.changes import Delete, Put
 from paddock.model.objects import HostState
 from paddock.server.plane import ControlPlane
+from paddock.server.views import unit_views
 from paddock.sim.loop import run
 from paddock.sim.world import simulated_world
 from paddock.wire.messages import (
@@ -22,9 +24,11 @@ from paddock.wire.messages import (
     Goodbye,
     Heartbeat,
     Report,
+    Reported,
     Welcome,
 )
 from paddock.world.probes import Probes
+from pretend_cluster import Cluster, make_service, make_stack
 from serving import PlayedAgent, add_host, host_of, running_plane
 from waiting import until_async
 
@@ -289,3 +293,39 @@ def test_a_server_that_was_away_itself_calls_nobody_silent(tmp_path: Path) -> No
 
     probes = play(tmp_path, scene)
     assert probes.hits["the server itself was away: nobody is called silent for it"] == 1
+
+
+def test_what_was_known_before_a_host_was_away_counts_once_it_is_heard_of_again(tmp_path: Path) -> None:
+    async def scene(plane: ControlPlane) -> None:
+        id = await add_host(plane)
+        agent = PlayedAgent(plane, id)
+        await agent.hello()
+        assert not host_of(plane, id).unheard
+        await agent.leave()
+        lost = msgspec.structs.replace(host_of(plane, id), state=HostState.LOST)
+        await plane.store.commit([Put(object=lost, reason="test")])
+        again = PlayedAgent(plane, id)
+        await again.hello()
+        assert host_of(plane, id).unheard
+        await again.say(Report(session=again.session, number=1, units=()))
+        await again.hears(Reported)
+        assert host_of(plane, id).unheard
+        await again.say(Report(session=again.session, number=2, units=(), whole=True))
+        await again.hears(Reported)
+        assert not host_of(plane, id).unheard
+
+    play(tmp_path, scene)
+
+
+def test_views_do_not_show_as_running_what_is_of_before() -> None:
+    cluster = Cluster.of(1)
+    cluster.up(make_stack(make_service("web")))
+    cluster.settle()
+    unit = cluster.running("web")[0]
+    cluster.now_s += 100.0
+    cluster.set_host("h1", unheard=True, since_s=cluster.now_s)
+    (view,) = unit_views(cluster.snapshot, unit)
+    assert (view.state, view.ready) == ("unknown", False)
+    cluster.set_host("h1", unheard=False)
+    (view,) = unit_views(cluster.snapshot, unit)
+    assert (view.state, view.ready) == ("running", True)
