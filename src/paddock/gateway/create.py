@@ -19,7 +19,7 @@ from paddock.core.standalone import NameInUse, id_of, wish
 from paddock.drivers.docker_body import connect_body, create_body
 from paddock.gateway import shapes
 from paddock.gateway.call import Call
-from paddock.gateway.classic import taken_out
+from paddock.gateway.classic import holds, image_affinities, taken_out
 from paddock.gateway.client import Answer
 from paddock.gateway.departed import gone_meanwhile, taken_back
 from paddock.gateway.image_finding import bring_image, require_image
@@ -45,7 +45,7 @@ from paddock.model.changes import Change
 from paddock.model.errors import NotFound, PaddockError, Transient
 from paddock.model.objects import Host, HostId, Network, NetworkId, Revision, Unit, UnitId, UnitState, Volume
 from paddock.model.snapshot import Snapshot
-from paddock.model.specs import ServiceSpec
+from paddock.model.specs import Placement, ServiceSpec
 from paddock.model.steps import ConnectNetwork, CreateContainer
 from paddock.wire.engine_http import EngineHttp
 
@@ -102,24 +102,32 @@ async def _wish(call: Call, body: Json) -> Wish:
     name = checked_name(asked) if asked else made_up_name(call.cluster.world)
     wanted = taken_out(body, call.gateway.hosts.all(environment))
     ids: dict[str, str] = {}
-    constraints = list(wanted.placement.constraints)
-    where: dict[str, str] = {}
+    beside: dict[str, str] = {}
     for one in leans_on(wanted.body):
         found = await partner(call, one)
         await check_reach(call, found)
         ids[one] = found.engine_name
-        where.setdefault(found.host.name, one)
-        constraints.append(f"node.id=={found.host.id}")
-    if len(where) > 1:
-        there = " and ".join(f"{one} is on host {host}" for host, one in where.items())
-        raise ApiProblem(409, f"the container shares volumes or namespaces with several, and {there}: put them on one")
+        called = found.unit.name if found.unit is not None else one
+        known = beside.get(found.host.id)
+        beside[found.host.id] = f"{known} and {called}" if known else f"it needs {called}"
     wish = Wish(
         name=name,
         body=_with_network_names(call, with_partners(wanted.body, ids)),
-        placement=replace(wanted.placement, constraints=tuple(dict.fromkeys(constraints))),
+        placement=replace(wanted.placement, beside=tuple(beside.items()), holders=_holders(call, wanted.placement)),
+        reschedule=wanted.reschedule,
         platform=call.head.asked("platform"),
     )
     return await with_links(call, wish)
+
+
+def _holders(call: Call, placement: Placement) -> tuple[tuple[str, tuple[str, ...]], ...]:
+    hosts = call.gateway.hosts.all(call.environment)
+
+    def holding(word: str) -> tuple[str, ...]:
+        images = call.cluster.images
+        return tuple(host.id for host in hosts if any(holds(one, word) for one in images.on_host(HostId(host.id))))
+
+    return tuple((wish.text, holding(wish.value)) for wish in image_affinities(placement))
 
 
 def _with_network_names(call: Call, body: Json) -> Json:

@@ -25,6 +25,8 @@ MOST_STREAMS = 8000
 MOST_STREAMS_OF_HOST = 2000
 KEPT_FREE = 50
 """Of a host's: for our own short questions to its engine, however many streams users hold open."""
+OPENING_AT_ONCE = 16
+"""Of a host's: a thousand that are asked for together are opened one group after the other, none of them too late."""
 READ_BYTES = 65536
 EOF = "eof"
 """The text message that says: no more bytes this way."""
@@ -86,6 +88,7 @@ class Streams:
         self._streams: dict[str, _Stream] = {}
         self._of_host: Counter[HostId] = Counter()
         self._engines: dict[HostId, EngineHttp] = {}
+        self._opening: dict[tuple[HostId, bool], asyncio.Semaphore] = {}
         sessions.on_gone.append(self._host_gone)
 
     @property
@@ -95,7 +98,7 @@ class Streams:
     def engine(self, host: HostId, name: str) -> EngineHttp:
         """The host's engine; idle connections to it are kept for the next caller."""
         if host not in self._engines:
-            self._engines[host] = EngineHttp(lambda: self._dial(host, None, kept_free=0), where=f"the engine of {name}")
+            self._engines[host] = EngineHttp(lambda: self._in_turn(host, None, own=True), where=f"the engine of {name}")
         return self._engines[host]
 
     async def dial(self, host: HostId, save: SaveImage | None = None) -> ByteStream:
@@ -103,7 +106,12 @@ class Streams:
 
         Raises `Transient` when the host is not connected or does not dial back in time.
         """
-        return await self._dial(host, save, kept_free=KEPT_FREE)
+        return await self._in_turn(host, save, own=False)
+
+    async def _in_turn(self, host: HostId, save: SaveImage | None, *, own: bool) -> ByteStream:
+        """Users' streams and our own questions do not wait for one another."""
+        async with self._opening.setdefault((host, own), asyncio.Semaphore(OPENING_AT_ONCE)):
+            return await self._dial(host, save, kept_free=0 if own else KEPT_FREE)
 
     async def _dial(self, host: HostId, save: SaveImage | None, *, kept_free: int) -> ByteStream:
         if len(self._streams) + kept_free >= MOST_STREAMS or self._of_host[host] + kept_free >= MOST_STREAMS_OF_HOST:
@@ -180,6 +188,8 @@ class Streams:
 
     def _host_gone(self, host: HostId, reason: str) -> None:
         """Streams end with their host: nobody would ever hear of a cut one otherwise."""
+        for own in (True, False):
+            self._opening.pop((host, own), None)
         engine = self._engines.pop(host, None)
         if engine is not None:
             engine.forget()
