@@ -35,6 +35,7 @@ def test_a_container_on_another_host_is_found_as_soon_as_it_has_started(docker: 
     for number in range(3):
         name = f"fresh{number}"
         docker.done("run", "-d", "--name", name, "--network", "front", *on("h2"), "busybox", "sleep", "1000")
+        assert name in [one["Name"] for one in docker.inspect("front", "network")["Containers"].values()]
         address = docker.inspect(name)["NetworkSettings"]["Networks"]["front"]["IPAddress"]
         assert address in docker.done("exec", "asks", "nslookup", name)
 

@@ -74,7 +74,7 @@ def time_text(at_s: float) -> str:
     return datetime.fromtimestamp(at_s, UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
 
 
-def network_view(snapshot: Snapshot, network: Network, api: Api, *, containers: bool) -> Json:
+def network_view(snapshot: Snapshot, network: Network, api: Api, containers: Json) -> Json:
     configs: list[Json] = [{"Subnet": network.subnet}] if network.subnet else []
     if configs and network.spec.gateway:
         configs[0]["Gateway"] = network.spec.gateway
@@ -100,27 +100,37 @@ def network_view(snapshot: Snapshot, network: Network, api: Api, *, containers: 
         "Ingress": False,
         "ConfigFrom": {"Network": ""},
         "ConfigOnly": False,
-        "Containers": _containers(snapshot, network) if containers else {},
+        "Containers": containers,
         "Options": dict(network.spec.options),
         "Labels": dict(network.spec.labels),
     }
 
 
-def _containers(snapshot: Snapshot, network: Network) -> Json:
+def _containers(call: Call, snapshot: Snapshot, network: Network) -> Json:
+    """Container id -> its end on the network, of those that run or are being started."""
     found: Json = {}
     bits = network.subnet.partition("/")[2]
     for unit in snapshot.units_on_network(NetworkId(network.id)):
+        if unit.state in GONE:
+            continue
         address = unit.addresses[NetworkId(network.id)]
-        for status in unit.containers:
-            if not status.role and status.id and unit.state not in GONE and status.state in ("running", "paused"):
-                found[cluster_id(unit, status)] = {
-                    "Name": status.name.removeprefix("/") or unit.name,
-                    "EndpointID": id_of("endpoint", f"{network.id}/{unit.id}"),
-                    "MacAddress": mac_for(snapshot, NetworkId(network.id), unit),
-                    "IPv4Address": f"{address}/{bits}",
-                    "IPv6Address": _with_bits(unit.addresses6.get(NetworkId(network.id), ""), network.subnet6),
-                }
+        for id, name in _running(call, unit):
+            found[id] = {
+                "Name": name.removeprefix("/") or unit.name,
+                "EndpointID": id_of("endpoint", f"{network.id}/{unit.id}"),
+                "MacAddress": mac_for(snapshot, NetworkId(network.id), unit),
+                "IPv4Address": f"{address}/{bits}",
+                "IPv6Address": _with_bits(unit.addresses6.get(NetworkId(network.id), ""), network.subnet6),
+            }
     return found
+
+
+def _running(call: Call, unit: Unit) -> list[tuple[str, str]]:
+    own = [(cluster_id(unit, one), one.name, one.state) for one in unit.containers if not one.role and one.id]
+    if unit.starting:
+        id = own[0][0] if own else call.gateway.finder.ids.get(unit.id)
+        return [(id, unit.name)] if id else []
+    return [(id, name) for id, name, state in own if state in ("running", "paused")]
 
 
 def _with_bits(address: str, subnet: str) -> str:
@@ -139,7 +149,7 @@ async def listed(call: Call) -> Answer:
     filters = parse_filters(call.head.asked("filters"))
     snapshot = call.cluster.snapshot()
     views = [
-        network_view(snapshot, network, call.api, containers=False)
+        network_view(snapshot, network, call.api, {})
         for network in snapshot.in_environment(Network, call.environment)
         if not network.removing
     ]
@@ -187,7 +197,8 @@ async def inspected(call: Call) -> Answer:
             if view["Name"] == name or (len(name) >= 4 and view["Id"].startswith(name)):
                 return Answer(200, {**view, "Containers": {}})
         raise error
-    return Answer(200, network_view(call.cluster.snapshot(), network, call.api, containers=True))
+    snapshot = call.cluster.snapshot()
+    return Answer(200, network_view(snapshot, network, call.api, _containers(call, snapshot, network)))
 
 
 # Making and removing
