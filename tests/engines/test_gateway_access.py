@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import socket
 import ssl
 import subprocess
@@ -12,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from cluster_lab import Lab
-from docker_client import Docker, missing
+from docker_client import Docker, compose_plugin, missing
 
 pytestmark = [pytest.mark.engines, pytest.mark.skipif(bool(missing()), reason=missing())]
 DOCKER_PORT = 7445
@@ -197,13 +196,9 @@ def test_the_socket_is_its_owners_alone(cluster: Lab) -> None:
 
 @pytest.fixture
 def compose(cluster: Lab, tmp_path: Path) -> Iterator[Docker]:
-    config = tmp_path / "docker"
-    plugins = os.environ.get("PADDOCK_TEST_CLI_PLUGINS", "")
-    client = Docker(cluster.ground.root / "server" / "docker.sock", config)
-    if plugins:
-        (config / "cli-plugins").symlink_to(plugins)
-    if client("compose", "version").returncode:
-        pytest.skip("docker compose is not installed")
+    client = Docker(cluster.ground.root / "server" / "docker.sock", tmp_path / "docker")
+    if why := compose_plugin(tmp_path / "docker"):
+        pytest.skip(why)
     (tmp_path / "compose.yaml").write_text(COMPOSE)
     client.environment["COMPOSE_FILE"] = str(tmp_path / "compose.yaml")
     yield client

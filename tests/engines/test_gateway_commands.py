@@ -6,9 +6,11 @@
 from __future__ import annotations
 
 import contextlib
+import os
+import shutil
 import signal
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from difflib import unified_diff
 from pathlib import Path
@@ -17,7 +19,7 @@ import pytest
 
 import cluster_lab
 from cluster_lab import Lab
-from docker_client import Docker, missing
+from docker_client import Docker, compose_plugin, missing
 from docker_lines import Endpoint, Line, Said, lines_of
 from engines.one_engine import Machine, shared_machine
 from paddock.playground import images
@@ -26,6 +28,8 @@ from waiting import until
 __all__ = ["shared_machine"]
 pytestmark = [pytest.mark.engines, pytest.mark.slow, pytest.mark.skipif(bool(missing()), reason=missing())]
 LINES = Path(__file__).resolve().parents[1] / "conformance" / "docker"
+SUBJECTS = ("builds", "files", "networks", "run", "streams", "swarm", "system")
+PROJECT = {"APP": str(LINES / "app"), "COMPOSE_PROJECT_NAME": "app"}
 REGISTRY = "127.0.0.1:5055"
 """Engines trust what is on their loopback addresses, so each namespace has one."""
 
@@ -37,16 +41,16 @@ class Sides:
         self.plain = plain
         self.cluster = cluster
 
-    def say(self, lines: list[Line], folder: Path) -> list[tuple[Line, Said, Said]]:
+    def differences(self, lines: list[Line], folder: Path, more: Mapping[str, str]) -> str:
         def all_on(docker: Docker) -> list[Said]:
             own = folder / docker.path.parent.name
-            own.mkdir()
-            endpoint = Endpoint(f"unix://{docker.path}", own, {"REGISTRY": REGISTRY})
+            compose_plugin(own / "docker")
+            endpoint = Endpoint(f"unix://{docker.path}", own, {"REGISTRY": REGISTRY, **more})
             return [endpoint.say(line.text) for line in lines]
 
         with ThreadPoolExecutor(2) as pool:
-            plain, cluster = pool.map(all_on, (self.plain, self.cluster))
-        return list(zip(lines, plain, cluster, strict=True))
+            told = zip(lines, *pool.map(all_on, (self.plain, self.cluster)), strict=True)
+        return "\n".join(_difference(*one) for one in told if _wrong(*one))
 
 
 @pytest.fixture(scope="module")
@@ -83,12 +87,26 @@ def _listens(pid: int) -> bool:
     return f"{int(REGISTRY.partition(':')[2]):04X} " in Path(f"/proc/{pid}/net/tcp").read_text()
 
 
-@pytest.mark.parametrize("subject", sorted(file.stem for file in LINES.glob("*.sh")))
+@pytest.mark.parametrize("subject", SUBJECTS)
 def test_a_cluster_says_what_one_engine_says(subject: str, sides: Sides, lab: Lab, tmp_path: Path) -> None:
-    told = sides.say(lines_of(LINES / f"{subject}.sh"), tmp_path)
-    wrong = "\n".join(
-        _difference(line, plain, cluster) for line, plain, cluster in told if _wrong(line, plain, cluster)
-    )
+    wrong = sides.differences(lines_of(LINES / f"{subject}.sh"), tmp_path, {})
+    assert not wrong, f"on one engine (-) and in a cluster (+):\n{wrong}"
+
+
+@pytest.mark.parametrize("file", ["compose.sh", "compose2.sh"])
+def test_docker_compose(file: str, sides: Sides, lab: Lab, tmp_path: Path) -> None:
+    if why := compose_plugin(tmp_path / "docker"):
+        pytest.skip(why)
+    wrong = sides.differences(lines_of(LINES / file), tmp_path, {**PROJECT, "COMPOSE": "docker compose"})
+    assert not wrong, f"on one engine (-) and in a cluster (+):\n{wrong}"
+
+
+def test_docker_compose_of_old(sides: Sides, lab: Lab, tmp_path: Path) -> None:
+    """1.29, the last of those in Python."""
+    program = os.environ.get("PADDOCK_TEST_COMPOSE_1") or shutil.which("docker-compose")
+    if program is None:
+        pytest.skip("DOCKER-COMPOSE 1.29 NOT TRIED: it is not installed")
+    wrong = sides.differences(lines_of(LINES / "compose.sh"), tmp_path, {**PROJECT, "COMPOSE": program})
     assert not wrong, f"on one engine (-) and in a cluster (+):\n{wrong}"
 
 

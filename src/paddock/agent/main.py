@@ -22,6 +22,7 @@ from paddock.agent.streams import Streams
 from paddock.agent.websocket import Dialler
 from paddock.drivers.docker import DockerEngine
 from paddock.wire.engine_http import EngineHttp, unix_dial
+from paddock.world.supervisor import tell_ready
 from paddock.world.world import World, machine_world
 
 EXIT_REFUSED = 2
@@ -81,6 +82,7 @@ async def _serve(config: AgentConfig, identity: Identity, world: World) -> int:
         certificate=certificate,
     )
     world.log.info("agent starts", host=identity.name, id=identity.host, server=identity.server, data=config.data)
+    tell_ready()
     try:
         return await _until_told(Agent(identity.host, around), world)
     finally:

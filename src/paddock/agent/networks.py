@@ -30,6 +30,8 @@ GATHER_S = 0.02
 """So long changes are gathered before the kernel and the names server are told."""
 AGAIN_S = 60.0
 SETTLE_TIMEOUT_S = 5.0
+LINGER_S = 2.0
+"""So long an unneeded network stays: docker-compose 1 disconnects a container before its start and connects it anew."""
 
 
 class Told(Protocol):
@@ -64,6 +66,7 @@ class Networks:
         self._overlay, self._names = drivers
         self._world = world
         self._there: dict[NetworkId, NetworkAssignment | None] = {}
+        self._unneeded_since: dict[NetworkId, float] = {}
         self._listed = False
         self._found_names: dict[NetworkId, str] = {}
         self._ensuring = asyncio.Lock()
@@ -95,7 +98,7 @@ class Networks:
         return wanted
 
     async def _make_room(self, wanted: NetworkAssignment) -> None:
-        """A number and a subnet are free again before every host has given up the network that had them."""
+        """A name, a number and a subnet are free again before every host has given up the network that had them."""
         needed = self._needed()
         for network, there in list(self._there.items()):
             if there is None or network in needed or network == wanted.network or not _clash(there, wanted):
@@ -131,7 +134,7 @@ class Networks:
         backoff = Backoff(self._world, first_s=0.2, most_s=10.0)
         while True:
             try:
-                async with asyncio.timeout(AGAIN_S):
+                async with asyncio.timeout(self._pause_s()):
                     await self._wake.wait()
             except TimeoutError:
                 self._listed = False
@@ -147,6 +150,12 @@ class Networks:
                 continue
             async with self._settled:
                 self._settled.notify_all()
+
+    def _pause_s(self) -> float:
+        """Until something unneeded is to go, or it is time to look again. What would not go waits for the latter."""
+        now_s = self._world.clock.monotonic_s()
+        left = [since_s + LINGER_S - now_s for since_s in self._unneeded_since.values()]
+        return min([AGAIN_S, *(left_s for left_s in left if left_s > 0)])
 
     async def _bring_about(self) -> None:
         if not self._listed:
@@ -192,9 +201,13 @@ class Networks:
         if self._ledger.version == 0:
             return
         needed = self._needed()
-        for network in [network for network in self._there if network not in needed]:
+        now_s = self._world.clock.monotonic_s()
+        known = self._unneeded_since
+        unneeded = {network: known.get(network, now_s) for network in self._there if network not in needed}
+        self._unneeded_since = unneeded
+        for network in [network for network, since_s in unneeded.items() if now_s - since_s >= LINGER_S]:
             async with self._ensuring:
-                if network in self._needed():
+                if network in self._needed() or network not in self._there:
                     continue
                 gone = self._there[network]
                 name = gone.engine_name if gone is not None else self._found_names.get(network, "")
@@ -224,7 +237,7 @@ class Networks:
         peers: dict[NetworkId, list[Peer]] = {}
         for item in self._ledger.items.values():
             if isinstance(item, PeerAssignment):
-                peer = Peer(ipv4=item.ipv4, mac=item.mac, host_address=item.host_address)
+                peer = Peer(ipv4=item.ipv4, ipv6=item.ipv6, mac=item.mac, host_address=item.host_address)
                 peers.setdefault(item.network, []).append(peer)
         return peers
 
@@ -254,7 +267,11 @@ class Networks:
         return NameRecords(
             networks=tuple(
                 NamedNetwork(
-                    network=network.network, gateway=network.gateway, subnet=network.subnet, internal=network.internal
+                    network=network.network,
+                    gateway=network.gateway,
+                    subnet=network.subnet,
+                    subnet6=network.subnet6,
+                    internal=network.internal,
                 )
                 for network in networks
             ),
@@ -271,4 +288,6 @@ class Networks:
 
 
 def _clash(one: NetworkAssignment, other: NetworkAssignment) -> bool:
-    return one.vni == other.vni or ip_network(one.subnet).overlaps(ip_network(other.subnet))
+    if one.vni == other.vni or one.engine_name == other.engine_name:
+        return True
+    return ip_network(one.subnet).overlaps(ip_network(other.subnet))

@@ -58,6 +58,8 @@ class Asked(msgspec.Struct, frozen=True, kw_only=True):
     """Done after a good answer's last byte and before its end, so that a client that waits for the end sees it."""
     passing: Callable[[bytes], Awaitable[None]] | None = None
     """Sees what the client sends on a hijacked connection; it goes on when this has returned."""
+    in_place: bytes | None = None
+    """The content of an answer whose own never came, because its host is gone."""
     overheard: Overheard | None = None
     """Gets the content of the client's body; the end of it is held back until `end` has returned."""
 
@@ -187,7 +189,7 @@ async def _answer(
         await _hijacked(call, asked, head, (source, writer), sending)
         return head.status
     framing = response_framing(call.head.method, head)
-    finishing = asked.finish is not None and head.status < 300 and framing.kind != "length"
+    finishing = (asked.finish or asked.in_place) and head.status < 300 and framing.kind != "length"
     if finishing or (framing.kind == "chunked" and not call.client.chunks):
         await _reframed(call, asked, head, Body(source, framing))
         return head.status
@@ -209,12 +211,17 @@ async def _reframed(call: Call, asked: Asked, head: ResponseHead, body: Body) ->
     framing = call.client.streaming()
     headers = [(name, value) for name, value in _passed_on(call, asked, head) if name.lower() not in _FRAMING]
     await call.client.write(encode(head.line, [*headers, *framing]))
+    said = False
     try:
         async for piece in body.content():
             await call.client.chunk(piece)
-    except ApiProblem as error:
-        call.client.closing = True
-        raise ConnectionResetError(f"the answer of host {asked.host} broke off: {error}") from error
+            said = True
+    except (ApiProblem, OSError) as error:
+        if said or asked.in_place is None:
+            call.client.closing = True
+            raise ConnectionResetError(f"the answer of host {asked.host} broke off: {error}") from error
+    if not said and asked.in_place is not None and head.status < 300:
+        await call.client.chunk(asked.in_place)
     if asked.finish is not None and head.status < 300:
         await asked.finish()
     await call.client.end()

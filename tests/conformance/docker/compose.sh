@@ -49,8 +49,8 @@ $COMPOSE ps -a -q worker | wc -l
 (timeout -k 1 20 $COMPOSE up worker 2> /dev/null | tr _ - | grep -o -m 1 'working'); $COMPOSE stop worker 2> /dev/null
 $COMPOSE down --remove-orphans 2> /dev/null
 docker volume ls -q --filter label=kind=volume
-$COMPOSE down -v --rmi all 2> /dev/null
+$COMPOSE down -v 2> /dev/null
 docker ps -aq --filter label=com.docker.compose.project=app
 docker volume ls -q --filter label=kind=volume
 docker network ls -q --filter label=com.docker.compose.project=app
-docker images -q compose-app
+docker rmi compose-app | head -1

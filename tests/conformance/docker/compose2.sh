@@ -1,12 +1,11 @@
 cp -r $APP/. .
-docker compose up -d --wait --quiet-pull 2> /dev/null
+docker compose up -d --wait --quiet-pull > /dev/null 2>&1
 docker compose ps --format '{{.Name}} {{.Service}} {{.State}} {{.Health}}'
 docker compose ls --format json | grep -o '"Status":"[^"]*"'
 echo sent > sent
 docker compose cp sent web:/tmp/sent 2> /dev/null
 docker compose exec -T web cat /tmp/sent
 docker compose cp web:/www/index.html . 2> /dev/null; cat index.html
-docker compose attach --help > /dev/null
 docker compose run -d --rm --name brief db sh -c 'sleep 1; exit 3' > /dev/null 2>&1
 docker compose run --rm -T --service-ports db echo served 2> /dev/null
 docker compose scale worker=2 2> /dev/null
@@ -19,8 +18,8 @@ docker compose images web --format json | grep -o '"Repository":"[^"]*"'
 docker compose logs --no-log-prefix web
 docker compose build --no-cache -q
 docker compose push --ignore-push-failures -q > /dev/null 2>&1
-docker compose pull --ignore-buildable --policy missing -q 2> /dev/null
 docker compose config --hash web | cut -d' ' -f1
-docker compose down -v --rmi all -t 0 2> /dev/null
+docker compose down -v -t 0 2> /dev/null
 docker compose ls -q
 docker network ls -q --filter label=com.docker.compose.project=app
+docker rmi compose-app | head -1
