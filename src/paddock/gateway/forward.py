@@ -19,7 +19,7 @@ from paddock.gateway.body import Body
 from paddock.gateway.call import Call
 from paddock.gateway.head import Headers, ResponseHead, encode, parse_response, response_framing
 from paddock.gateway.hosts import api_text
-from paddock.gateway.problems import ApiProblem
+from paddock.gateway.problems import ApiProblem, BadMessage
 from paddock.gateway.source import Source
 from paddock.model.errors import PaddockError, Transient
 from paddock.model.objects import HostId
@@ -29,6 +29,7 @@ AFTER_HEAD_S = 0.005
 """A moment for the client between the head of a hijacked connection and its first bytes."""
 DIAL_TIMEOUT_S = 60.0
 """With the wait behind others that are opened to the same host."""
+LAST_CHUNK = b"0\r\n\r\n"
 _FRAMING = ("transfer-encoding", "content-length")
 BROKEN = (ConnectionError, OSError, EOFError)
 
@@ -196,14 +197,28 @@ async def _answer(
     if framing.kind == "end":
         call.client.closing = True
     await call.client.write(encode(head.line, _passed_on(call, asked, head)))
-    body = Body(source, framing)
+    closes = framing.kind == "chunked" and not asked.hijack
+    pieces = _until_end(source) if closes else Body(source, framing).raw()
     try:
-        async for piece in body.raw():
+        async for piece in pieces:
             await call.client.write(piece)
     except ApiProblem as error:
         call.client.closing = True
         raise ConnectionResetError(f"the answer of host {asked.host} broke off: {error}") from error
     return head.status
+
+
+async def _until_end(source: Source) -> AsyncIterator[bytes]:
+    """A chunked body, as it is: the engine was told to close behind it, so nobody has to look for its end.
+
+    Logs come with a chunk for every line, which is slow to follow. Engines send no trailers.
+    """
+    last = b""
+    while data := await source.some():
+        last = (last + data)[-len(LAST_CHUNK) :] if len(data) < len(LAST_CHUNK) else data[-len(LAST_CHUNK) :]
+        yield data
+    if last != LAST_CHUNK:
+        raise BadMessage("the connection ended inside a body")
 
 
 async def _reframed(call: Call, asked: Asked, head: ResponseHead, body: Body) -> None:

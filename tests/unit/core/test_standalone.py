@@ -6,7 +6,8 @@ import msgspec
 import pytest
 
 from named import meaning
-from paddock.core.assignment import answers, assignment, hosts_concerned
+from paddock.core.assignment import answers, assignment
+from paddock.core.concerned import hosts_concerned
 from paddock.core.dry_run import dry_run
 from paddock.core.standalone import (
     HOME_NETWORK,
