@@ -278,7 +278,7 @@ async def prune(call: Call) -> Answer:
 
     names, _ = await call.cluster.commit(decide)
     deleted, reclaimed = await _pruned_on_engines(call, filters)
-    return Answer(200, {"VolumesDeleted": [*names, *deleted] or None, "SpaceReclaimed": reclaimed})
+    return Answer(200, {"VolumesDeleted": [*names, *deleted], "SpaceReclaimed": reclaimed})
 
 
 async def _pruned_on_engines(call: Call, filters: Filters) -> tuple[list[str], int]:
