@@ -16,16 +16,23 @@ from waiting import until
 
 PORT = 5000
 PROGRAM = "docker-registry"
+USER, PASSWORD = "ci", "s3cret-of-ci"
+_HTPASSWD = "ci:$2b$04$f.GLXNiewa4rl06Vn3o93ukOpaouEnA2r1Uf.d0cS.MY/ebQMZgFm\n"
 
 
 @contextlib.contextmanager
-def registry(lab: Lab, folder: Path, *, mirror: bool = False) -> Iterator[str]:
-    """Its address. As a mirror it also answers for Docker Hub: `library/NAME` there is `NAME` to every engine."""
+def registry(lab: Lab, folder: Path, *, mirror: bool = False, login: bool = False) -> Iterator[str]:
+    """Its address. With `login` it lets in only `USER` with `PASSWORD`.
+
+    As a mirror it also answers for Docker Hub: `library/NAME` there is `NAME` to every engine.
+    """
     address = f"{lab.ground.address}:{PORT}"
     config = folder / "registry.yml"
-    config.write_text(
-        f"version: 0.1\nstorage: {{filesystem: {{rootdirectory: {folder}/registry}}}}\nhttp: {{addr: {address}}}\n"
-    )
+    text = f"version: 0.1\nstorage: {{filesystem: {{rootdirectory: {folder}/registry}}}}\nhttp: {{addr: {address}}}\n"
+    if login:
+        (folder / "htpasswd").write_text(_HTPASSWD)
+        text += f"auth: {{htpasswd: {{realm: test, path: {folder}/htpasswd}}}}\n"
+    config.write_text(text)
     with (folder / "registry.log").open("wb") as log:
         process = subprocess.Popen([PROGRAM, "serve", str(config)], stdout=log, stderr=log)
     before = {host: json.loads(_settings(lab, host).read_text()) for host in lab.hosts}

@@ -155,6 +155,18 @@ def test_commit_and_import_come_to_the_cluster(cli: Cli) -> None:
     assert cli.done("run", "--rm", "imp:1") == "imported\n"
 
 
+def test_what_a_container_uses_anywhere_is_removed_nowhere(cli: Cli) -> None:
+    cli.built("shared:1", "FROM busybox\nRUN echo shared > /x\n")
+    for host in cli.lab.hosts:
+        cli.done("run", "--rm", "-e", f"constraint:node=={host}", "shared:1", "true")
+    cli.done("create", "--name", "holds", "-e", "constraint:node==h2", "shared:1")
+    assert cli.run("rmi", "shared:1").returncode == 1
+    assert all("shared:1" in cli.lists(host) for host in cli.lab.hosts)
+    cli.done("rm", "holds")
+    cli.done("rmi", "shared:1")
+    assert not any("shared:1" in cli.lists(host) for host in cli.lab.hosts)
+
+
 def test_what_a_container_uses_is_not_removed_and_prune_is_for_all_hosts(cli: Cli) -> None:
     cli.built("used:1", "FROM busybox\nLABEL test=prune\nRUN echo used > /x\n")
     cli.built("spare:1", "FROM busybox\nLABEL test=prune\nRUN echo spare > /x\n")

@@ -39,6 +39,7 @@ def test_what_ended_for_good_is_not_started_again() -> None:
     text = systemd.unit_text(unit("/var/lib/paddock/server"))
     assert "RestartPreventExitStatus=2\n" in text
     assert "KillMode=process\n" in text
+    assert "Type=notify\n" in text
     assert "StateDirectory=paddock/server\n" in text
     assert "StartLimitIntervalSec=0\n" in text
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import resource
 import signal
 from pathlib import Path
 
@@ -21,6 +22,7 @@ from paddock.agent.streams import Streams
 from paddock.agent.websocket import Dialler
 from paddock.drivers.docker import DockerEngine
 from paddock.wire.engine_http import EngineHttp, unix_dial
+from paddock.world.supervisor import tell_ready
 from paddock.world.world import World, machine_world
 
 EXIT_REFUSED = 2
@@ -40,7 +42,14 @@ def run_agent(config: AgentConfig, world: World | None = None) -> int:
     data = Path(config.data)
     identity = load_identity(data)
     lock(data)
+    _raise_file_limit()
     return asyncio.run(_serve(config, identity, world))
+
+
+def _raise_file_limit() -> None:
+    """Every stream takes two descriptors."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
 async def _serve(config: AgentConfig, identity: Identity, world: World) -> int:
@@ -73,6 +82,7 @@ async def _serve(config: AgentConfig, identity: Identity, world: World) -> int:
         certificate=certificate,
     )
     world.log.info("agent starts", host=identity.name, id=identity.host, server=identity.server, data=config.data)
+    tell_ready()
     try:
         return await _until_told(Agent(identity.host, around), world)
     finally:

@@ -207,7 +207,7 @@ class Networks:
         self._unneeded_since = unneeded
         for network in [network for network, since_s in unneeded.items() if now_s - since_s >= LINGER_S]:
             async with self._ensuring:
-                if network in self._needed():
+                if network in self._needed() or network not in self._there:
                     continue
                 gone = self._there[network]
                 name = gone.engine_name if gone is not None else self._found_names.get(network, "")
@@ -237,7 +237,7 @@ class Networks:
         peers: dict[NetworkId, list[Peer]] = {}
         for item in self._ledger.items.values():
             if isinstance(item, PeerAssignment):
-                peer = Peer(ipv4=item.ipv4, mac=item.mac, host_address=item.host_address)
+                peer = Peer(ipv4=item.ipv4, ipv6=item.ipv6, mac=item.mac, host_address=item.host_address)
                 peers.setdefault(item.network, []).append(peer)
         return peers
 
@@ -267,7 +267,11 @@ class Networks:
         return NameRecords(
             networks=tuple(
                 NamedNetwork(
-                    network=network.network, gateway=network.gateway, subnet=network.subnet, internal=network.internal
+                    network=network.network,
+                    gateway=network.gateway,
+                    subnet=network.subnet,
+                    subnet6=network.subnet6,
+                    internal=network.internal,
                 )
                 for network in networks
             ),

@@ -36,6 +36,7 @@ STACKS, SERVICES, LOOK, CLUSTER = "Stacks", "Services and containers", "Looking"
 COMMANDS: dict[str, Entry] = {
     "up": Entry("paddock.cli.up", STACKS, "Run what the compose files say, and follow it until it runs."),
     "down": Entry("paddock.cli.down", STACKS, "Stop and remove a stack."),
+    "adopt": Entry("paddock.cli.adopt", STACKS, "Take over what docker compose started on one host, as it runs."),
     "build": Entry("paddock.cli.build", STACKS, "Build the images of compose files on the cluster."),
     "config": Entry("paddock.cli.config", STACKS, "Print the compose files as one canonical model."),
     "stacks": Entry("paddock.cli.stacks", STACKS, "List stacks."),

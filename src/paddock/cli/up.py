@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -20,7 +21,7 @@ from paddock.core.images.pinned import pinned
 from paddock.core.stack.builds import Build
 from paddock.model.errors import Refused, UserError
 from paddock.model.specs import StackSpec
-from paddock.wire.api import Applied
+from paddock.wire.api import Applied, PlannedChange
 
 if TYPE_CHECKING:
     from paddock.client.client import Client
@@ -169,5 +170,8 @@ _ACTIONS = {"create": "+", "change": "~", "remove": "-"}
 
 def plan(applied: Applied) -> str:
     """`+ unit shop-web-1: the service wishes for 2, 1 is there`"""
-    lines = [f"{_ACTIONS[change.action]} {change.kind} {change.name}: {change.reason}" for change in applied.plan]
-    return "\n".join(lines or ["nothing would change"]) + "\n"
+    return "\n".join(plan_lines(applied.plan) or ["nothing would change"]) + "\n"
+
+
+def plan_lines(changes: Sequence[PlannedChange]) -> list[str]:
+    return [f"{_ACTIONS[change.action]} {change.kind} {change.name}: {change.reason}" for change in changes]

@@ -15,6 +15,8 @@ from paddock.model.errors import Transient
 from paddock.model.specs import StackSpec
 from paddock.wire.api import (
     Accepted,
+    Adoptable,
+    Adopted,
     ApiKeyView,
     Applied,
     ContainerView,
@@ -192,6 +194,14 @@ class Client:
     async def apply_stack(self, spec: StackSpec, *, dry_run: bool = False, remove_orphans: bool = False) -> Applied:
         query = {"dry_run": dry_run, "remove_orphans": remove_orphans}
         return await self._send(Applied, "PUT", self._path("stacks", spec.name), spec, query=query)
+
+    async def adoptable(self) -> list[Adoptable]:
+        return await self._get(list[Adoptable], self._path("adoptable"))
+
+    async def adopt(self, spec: StackSpec, *, host: str = "", dry_run: bool = False) -> Adopted:
+        """Takes a compose project over that runs on a host of the cluster."""
+        query: Query = {"host": host, "dry_run": dry_run}
+        return await self._send(Adopted, "POST", self._path("stacks", spec.name, "adopt"), spec, query=query)
 
     async def remove_stack(self, name: str, *, volumes: bool = False) -> Accepted:
         return await self._send(Accepted, "DELETE", self._path("stacks", name), query={"volumes": volumes})

@@ -21,32 +21,35 @@ SHORT_ID = 12
 
 
 def names_on(
-    snapshot: Snapshot, network: NetworkId, answering: Iterable[Unit], starting: Iterable[Unit]
+    network: NetworkId, answering: Iterable[AddressAssignment], starting: Iterable[AddressAssignment]
 ) -> list[AnyItem]:
-    """`answering`: those that may be named. Of those `starting`, only what they will be called together with others is
-    told, where nobody has it yet."""
-    found: dict[str, AnyItem] = {}
+    """Of those `starting`, only what they will be called together with others is told, where nobody has it yet."""
+    found: dict[str, AddressAssignment] = {}
     names: dict[str, None] = {}
-    for unit in answering:
-        item = _address(snapshot, network, unit)
+    for item in answering:
         shared = found.get(item.ipv4)
         # An address is one container's, but for the moment in which it is handed on.
-        if isinstance(shared, AddressAssignment):
-            more = tuple(dict.fromkeys((*shared.names, item.container, *item.names)))
-            item = msgspec.structs.replace(shared, names=more)
-        found[item.ipv4] = item
+        found[item.ipv4] = item if shared is None else _together(shared, item)
         names |= dict.fromkeys(item.names)
-    for unit in starting:
-        for name in _address(snapshot, network, unit).names:
-            if name not in names:
-                found[f"/{name}"] = NameAssignment(network=network, name=name)
-    return list(found.values())
+    unknown = dict.fromkeys(name for item in starting for name in item.names if name not in names)
+    return [*found.values(), *(NameAssignment(network=network, name=name) for name in unknown)]
 
 
-def _address(snapshot: Snapshot, network: NetworkId, unit: Unit) -> AddressAssignment:
+def _together(one: AddressAssignment, other: AddressAssignment) -> AddressAssignment:
+    names = dict.fromkeys((*one.names, other.container, *other.names))
+    return msgspec.structs.replace(one, names=tuple(name for name in names if name != one.container))
+
+
+def address_of(snapshot: Snapshot, network: NetworkId, unit: Unit) -> AddressAssignment:
+    """As it is once the unit may be named."""
     container, *others = dict.fromkeys(name.lower() for name in _names_of(snapshot, network, unit))
-    address = unit.addresses[network]
-    return AddressAssignment(network=network, ipv4=address, container=container, names=tuple(others))
+    return AddressAssignment(
+        network=network,
+        ipv4=unit.addresses[network],
+        ipv6=unit.addresses6.get(network, ""),
+        container=container,
+        names=tuple(others),
+    )
 
 
 def _names_of(snapshot: Snapshot, network: NetworkId, unit: Unit) -> list[str]:

@@ -129,6 +129,7 @@ def ask_for(draft: Draft, service: Service, unit: Unit | None, without: tuple[Ho
         pins=pins(draft, service, unit),
         presences=presences(draft, service),
         without=without,
+        ipv6=_wants_ipv6(draft, service),
         networks_full=_networks_full(draft, service, len(fleet)),
     )
 
@@ -183,6 +184,9 @@ def pins(draft: Draft, service: Service, unit: Unit | None) -> tuple[Pin, ...]:
     found: list[Pin] = []
     if unit is not None and unit.host is not None and unit.state == UnitState.NEW:
         found.append(Pin(kind="own host", host=unit.host, why=f"{service.name} has one unit on every host"))
+    for host, why in revision.spec.placement.beside:
+        at = HostId(host)
+        found.append(Pin(kind="dependency", host=at, why=f"{why} on {_host_name(draft, at)}"))
     for sharing in revision.spec.container.sharing:
         found.append(_partner_pin(draft, service, sharing.service, unit.slot if unit is not None else 1))
     found += volume_pins(draft, service)
@@ -218,6 +222,11 @@ def _partner_pin(draft: Draft, service: Service, name: str, slot: int) -> Pin:
         return Pin(kind="shared with", host=None, why=f"{name}, which it shares with, is not placed yet")
     why = f"shares with {partner.name} on {_host_name(draft, partner.host)}"
     return Pin(kind="shared with", host=partner.host, why=why)
+
+
+def _wants_ipv6(draft: Draft, service: Service) -> bool:
+    networks = [draft.get(Network, id) for id in networks_of(draft.revision(service))]
+    return any(network is not None and network.subnet6 for network in networks)
 
 
 def _networks_full(draft: Draft, service: Service, hosts: int) -> Flags | None:

@@ -31,7 +31,9 @@ def start_first_obstacle(draft: Draft, service: Service) -> str:
     spec = revision.spec
     if spec.container_name:
         return f"its container is to be called {spec.container_name}, and there can be only one of that name"
-    if any(attachment.ipv4_address for _, attachment in attachments(revision, spec.container)):
+    if any(
+        attachment.ipv4_address or attachment.ipv6_address for _, attachment in attachments(revision, spec.container)
+    ):
         return "it has an address of its own"
     if spec.container.sharing:
         return "it shares with the container of another service"

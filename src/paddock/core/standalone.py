@@ -16,6 +16,7 @@ from paddock.core.draft import GONE, Draft
 from paddock.core.reconcile.networks import allot
 from paddock.core.stacks import References, revision_of
 from paddock.core.subnets import number, text
+from paddock.core.subnets6 import address6
 from paddock.model.changes import Change, Delete, Put
 from paddock.model.errors import Conflict, NotFound
 from paddock.model.objects import (
@@ -193,7 +194,13 @@ def connect(snapshot: Snapshot, unit: Unit, network: Network, attachment: Attach
     container = replace(spec.container, networks=(*spec.container.networks, attachment), network_mode="")
     ids = {**draft.revision(unit).networks, attachment.network: NetworkId(network.id)}
     revised, changes = _revised(draft, unit, replace(spec, container=container), ids)
-    moved = replace(revised, addresses={**unit.addresses, NetworkId(network.id): text(address)})
+    id = NetworkId(network.id)
+    moved = replace(revised, addresses={**unit.addresses, id: text(address)})
+    if network.subnet6:
+        six = attachment.ipv6_address or address6(network, text(address))
+        moved = replace(moved, addresses6={**unit.addresses6, id: six})
+    elif attachment.ipv6_address:
+        raise Conflict(f"network {network.name} has no IPv6 for the address {attachment.ipv6_address}")
     changes.append(Put(object=moved, reason=f"{unit.name} is connected to {network.name}"))
     return Connected(moved, network, (*draft.changes(), *changes))
 
@@ -207,7 +214,8 @@ def disconnect(snapshot: Snapshot, unit: Unit, network: Network, now_s: float) -
     container = replace(container, networks=tuple(one for one in container.networks if one.network in ids))
     revised, changes = _revised(draft, unit, replace(revision.spec, container=container), ids)
     addresses = {id: address for id, address in unit.addresses.items() if id != network.id}
-    left = replace(revised, addresses=addresses)
+    addresses6 = {id: address for id, address in unit.addresses6.items() if id != network.id}
+    left = replace(revised, addresses=addresses, addresses6=addresses6)
     return [*changes, Put(object=left, reason=f"{unit.name} is disconnected from {network.name}")]
 
 

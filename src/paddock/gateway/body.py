@@ -93,6 +93,7 @@ class Body:
     def __init__(self, source: Source, framing: Framing, invite: Callable[[], Awaitable[None]] | None = None) -> None:
         self._source = source
         self._invite = invite
+        self._broken = False
         self._follower = Follower(framing)
         self._framing = framing
 
@@ -112,7 +113,11 @@ class Body:
                 self._follower.done = True
                 return None
             raise BadMessage("the connection ended inside a body")
-        taken = self._follower.feed(data)
+        try:
+            taken = self._follower.feed(data)
+        except BadMessage:
+            self._broken = True
+            raise
         if taken.used < len(data):
             self._source.give_back(data[taken.used :])
             data = data[: taken.used]
@@ -131,7 +136,7 @@ class Body:
 
     async def discard(self, most: int = MOST_DISCARDED_BYTES) -> None:
         """What nobody wants to read, so that the client can hear the answer; not for ever. None is invited for that."""
-        if self._invite is not None:
+        if self._broken or self._invite is not None:
             return
         size = 0
         try:

@@ -16,6 +16,8 @@ from paddock.gateway.forward import Asked, forward
 from paddock.gateway.hosts import answered
 from paddock.gateway.image_finding import bring_image, host_for_images, names_on
 from paddock.gateway.listing import refuse_if_all_did
+from paddock.gateway.networks import OF_ENGINES, network_called
+from paddock.gateway.problems import ApiProblem
 from paddock.gateway.router import Router
 from paddock.model.errors import PaddockError
 from paddock.model.objects import Host, HostId
@@ -47,10 +49,23 @@ async def build(call: Call) -> None:
     check_powers(
         ["--network host"] if call.head.asked("networkmode") == "host" else [], privileged=call.caller.privileged
     )
+    _check_network(call, call.head.asked("networkmode"))
     host = builder(call)
     comes_along = not call.head.asked("remote") and not call.head.asked("session")
     overheard = Context(call, host) if comes_along and not call.head.wants("pull") else None
     await come_to(call, host, Asked(host=HostId(host.id), overheard=overheard, instead=auths_for_build(call)))
+
+
+def _check_network(call: Call, mode: str) -> None:
+    """Raises `ApiProblem` for the cluster's, which would be there or not as containers come and go."""
+    if mode in ("", "default", *OF_ENGINES) or mode.startswith("container:"):
+        return
+    network = network_called(call.cluster.snapshot(), call.environment, mode)
+    raise ApiProblem(
+        400,
+        f"the steps of a build cannot join network {network.name}: networks of the cluster are for containers that it "
+        "has placed. Build with --network default, host or none",
+    )
 
 
 async def cancel(call: Call) -> None:

@@ -15,12 +15,13 @@ from paddock.core.assignment import network_assignment
 from paddock.core.bodies import endpoints_of, labels_of
 from paddock.core.dry_run import dry_run
 from paddock.core.powers import check_powers, powers_asked, volume_powers
-from paddock.core.standalone import NameInUse, forget, id_of, wish
+from paddock.core.standalone import NameInUse, id_of, wish
 from paddock.drivers.docker_body import connect_body, create_body
 from paddock.gateway import shapes
 from paddock.gateway.call import Call
-from paddock.gateway.classic import taken_out
+from paddock.gateway.classic import holds, image_affinities, taken_out
 from paddock.gateway.client import Answer
+from paddock.gateway.departed import gone_meanwhile, taken_back
 from paddock.gateway.image_finding import bring_image, require_image
 from paddock.gateway.links import partner, with_links
 from paddock.gateway.names import checked_name, made_up_name
@@ -42,11 +43,11 @@ from paddock.gateway.wishes import (
 from paddock.model.assignment import ContainerAssignment, Endpoint, NetworkAssignment
 from paddock.model.changes import Change
 from paddock.model.errors import NotFound, PaddockError, Transient
-from paddock.model.objects import Host, HostId, Network, NetworkId, Revision, Service, Unit, UnitId, UnitState, Volume
+from paddock.model.objects import Host, HostId, Network, NetworkId, Revision, Unit, UnitId, UnitState, Volume
 from paddock.model.snapshot import Snapshot
-from paddock.model.specs import ServiceSpec
+from paddock.model.specs import Placement, ServiceSpec
 from paddock.model.steps import ConnectNetwork, CreateContainer
-from paddock.wire.engine_http import EngineError, EngineHttp
+from paddock.wire.engine_http import EngineHttp
 
 PREPARE_TIMEOUT_S = 60.0
 CREATE_TIMEOUT_S = 120.0
@@ -84,7 +85,7 @@ async def create(call: Call) -> Answer:
         place = await _prepared(call, unit_id)
         return await _made(call, wished, place)
     except BaseException:
-        await _taken_back(call, unit_id)
+        await taken_back(call, unit_id)
         raise
 
 
@@ -101,19 +102,32 @@ async def _wish(call: Call, body: Json) -> Wish:
     name = checked_name(asked) if asked else made_up_name(call.cluster.world)
     wanted = taken_out(body, call.gateway.hosts.all(environment))
     ids: dict[str, str] = {}
-    constraints = list(wanted.placement.constraints)
+    beside: dict[str, str] = {}
     for one in leans_on(wanted.body):
         found = await partner(call, one)
         await check_reach(call, found)
         ids[one] = found.engine_name
-        constraints.append(f"node.id=={found.host.id}")
+        called = found.unit.name if found.unit is not None else one
+        known = beside.get(found.host.id)
+        beside[found.host.id] = f"{known} and {called}" if known else f"it needs {called}"
     wish = Wish(
         name=name,
         body=_with_network_names(call, with_partners(wanted.body, ids)),
-        placement=replace(wanted.placement, constraints=tuple(dict.fromkeys(constraints))),
+        placement=replace(wanted.placement, beside=tuple(beside.items()), holders=_holders(call, wanted.placement)),
+        reschedule=wanted.reschedule,
         platform=call.head.asked("platform"),
     )
     return await with_links(call, wish)
+
+
+def _holders(call: Call, placement: Placement) -> tuple[tuple[str, tuple[str, ...]], ...]:
+    hosts = call.gateway.hosts.all(call.environment)
+
+    def holding(word: str) -> tuple[str, ...]:
+        images = call.cluster.images
+        return tuple(host.id for host in hosts if any(holds(one, word) for one in images.on_host(HostId(host.id))))
+
+    return tuple((wish.text, holding(wish.value)) for wish in image_affinities(placement))
 
 
 def _with_network_names(call: Call, body: Json) -> Json:
@@ -154,7 +168,7 @@ async def _committed(call: Call, spec: ServiceSpec) -> str:
         try:
             return (await call.cluster.commit(decide))[0]
         except NameInUse as taken:
-            if not await _gone_meanwhile(call, taken.unit):
+            if not await gone_meanwhile(call, taken.unit):
                 raise ApiProblem(409, _in_use(spec.name, taken.unit)) from taken
         except NotFound as missing:
             raise ApiProblem(400, missing.message) from missing
@@ -174,22 +188,6 @@ def _in_use(name: str, unit: Unit) -> str:
         f'Conflict. The container name "/{name}" is already in use by container "{id or unit.id}". '
         "You have to remove (or rename) that container to be able to reuse that name."
     )
-
-
-async def _gone_meanwhile(call: Call, unit: Unit) -> bool:
-    """A container with --rm may have ended a moment ago, and its host's agent has not said so yet."""
-    id = next((container.id for container in unit.containers), "")
-    if not unit.standalone or not id or unit.host is None:
-        return False
-    try:
-        await call.cluster.engine(unit.host).json("GET", f"/containers/{id}/json")
-    except EngineError as error:
-        if error.status == 404:
-            await _taken_back(call, unit.id)
-            return True
-    except Transient:
-        return False
-    return False
 
 
 async def _prepared(call: Call, unit_id: str) -> Place:
@@ -246,6 +244,7 @@ async def _made(call: Call, wished: Wish, place: Place) -> Answer:
         raise
     call.gateway.finder.made.put(str(told["Id"]), HostId(place.host.id))
     call.gateway.finder.units.put(str(told["Id"]), UnitId(place.unit.id))
+    call.gateway.finder.ids.put(place.unit.id, str(told["Id"]))
     return Answer(answer.status, told)
 
 
@@ -279,14 +278,3 @@ async def _connect_rest(engine: EngineHttp, id: str, place: Place, api: tuple[in
             link_local_ips=endpoint.link_local_ips,
         )
         await engine.call("POST", f"/networks/{network.engine_name}/connect", body=connect_body(step, api))
-
-
-async def _taken_back(call: Call, unit_id: str) -> None:
-    """The wish goes, and its name is free; what there is of the container is removed by its host's agent."""
-
-    def decide(snapshot: Snapshot) -> tuple[list[Change], None]:
-        unit = snapshot.get(Unit, unit_id)
-        service = snapshot.get(Service, unit.service) if unit is not None else None
-        return (forget(snapshot, service) if service is not None else []), None
-
-    await call.cluster.commit(decide)

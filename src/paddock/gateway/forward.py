@@ -19,7 +19,7 @@ from paddock.gateway.body import Body
 from paddock.gateway.call import Call
 from paddock.gateway.head import Headers, ResponseHead, encode, parse_response, response_framing
 from paddock.gateway.hosts import api_text
-from paddock.gateway.problems import ApiProblem
+from paddock.gateway.problems import ApiProblem, BadMessage
 from paddock.gateway.source import Source
 from paddock.model.errors import PaddockError, Transient
 from paddock.model.objects import HostId
@@ -27,7 +27,9 @@ from paddock.wire.engine_http import ByteStream
 
 AFTER_HEAD_S = 0.005
 """A moment for the client between the head of a hijacked connection and its first bytes."""
-DIAL_TIMEOUT_S = 15.0
+DIAL_TIMEOUT_S = 60.0
+"""With the wait behind others that are opened to the same host."""
+LAST_CHUNK = b"0\r\n\r\n"
 _FRAMING = ("transfer-encoding", "content-length")
 BROKEN = (ConnectionError, OSError, EOFError)
 
@@ -57,6 +59,8 @@ class Asked(msgspec.Struct, frozen=True, kw_only=True):
     """Done after a good answer's last byte and before its end, so that a client that waits for the end sees it."""
     passing: Callable[[bytes], Awaitable[None]] | None = None
     """Sees what the client sends on a hijacked connection; it goes on when this has returned."""
+    in_place: bytes | None = None
+    """The content of an answer whose own never came, because its host is gone."""
     overheard: Overheard | None = None
     """Gets the content of the client's body; the end of it is held back until `end` has returned."""
 
@@ -186,16 +190,17 @@ async def _answer(
         await _hijacked(call, asked, head, (source, writer), sending)
         return head.status
     framing = response_framing(call.head.method, head)
-    finishing = asked.finish is not None and head.status < 300 and framing.kind != "length"
+    finishing = (asked.finish or asked.in_place) and head.status < 300 and framing.kind != "length"
     if finishing or (framing.kind == "chunked" and not call.client.chunks):
         await _reframed(call, asked, head, Body(source, framing))
         return head.status
     if framing.kind == "end":
         call.client.closing = True
     await call.client.write(encode(head.line, _passed_on(call, asked, head)))
-    body = Body(source, framing)
+    closes = framing.kind == "chunked" and not asked.hijack
+    pieces = _until_end(source) if closes else Body(source, framing).raw()
     try:
-        async for piece in body.raw():
+        async for piece in pieces:
             await call.client.write(piece)
     except ApiProblem as error:
         call.client.closing = True
@@ -203,17 +208,35 @@ async def _answer(
     return head.status
 
 
+async def _until_end(source: Source) -> AsyncIterator[bytes]:
+    """A chunked body, as it is: the engine was told to close behind it, so nobody has to look for its end.
+
+    Logs come with a chunk for every line, which is slow to follow. Engines send no trailers.
+    """
+    last = b""
+    while data := await source.some():
+        last = (last + data)[-len(LAST_CHUNK) :] if len(data) < len(LAST_CHUNK) else data[-len(LAST_CHUNK) :]
+        yield data
+    if last != LAST_CHUNK:
+        raise BadMessage("the connection ended inside a body")
+
+
 async def _reframed(call: Call, asked: Asked, head: ResponseHead, body: Body) -> None:
     """Piece by piece as it comes, with an end of our own."""
     framing = call.client.streaming()
     headers = [(name, value) for name, value in _passed_on(call, asked, head) if name.lower() not in _FRAMING]
     await call.client.write(encode(head.line, [*headers, *framing]))
+    said = False
     try:
         async for piece in body.content():
             await call.client.chunk(piece)
-    except ApiProblem as error:
-        call.client.closing = True
-        raise ConnectionResetError(f"the answer of host {asked.host} broke off: {error}") from error
+            said = True
+    except (ApiProblem, OSError) as error:
+        if said or asked.in_place is None:
+            call.client.closing = True
+            raise ConnectionResetError(f"the answer of host {asked.host} broke off: {error}") from error
+    if not said and asked.in_place is not None and head.status < 300:
+        await call.client.chunk(asked.in_place)
     if asked.finish is not None and head.status < 300:
         await asked.finish()
     await call.client.end()

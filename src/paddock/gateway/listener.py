@@ -21,6 +21,7 @@ IDLE_TIMEOUT_S = 600.0
 HEAD_TIMEOUT_S = 20.0
 """From a head's first byte to its last."""
 LINGER_TIMEOUT_S = 2.0
+LINGER_BYTES = 32 * 2**20
 CLOSE_TIMEOUT_S = 2.0
 MOST_CONNECTIONS = 4096
 WRITE_BUFFER_BYTES = 256 * 1024
@@ -101,8 +102,9 @@ async def _linger(client: Client, source: Source) -> None:
     client.half_close()
     with suppress(TimeoutError, OSError):
         async with asyncio.timeout(LINGER_TIMEOUT_S):
-            while await source.some():
-                pass
+            left = LINGER_BYTES
+            while left > 0 and (data := await source.some()):
+                left -= len(data)
 
 
 def _tune(writer: asyncio.StreamWriter) -> None:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from paddock.core.draft import GONE
 from paddock.core.standalone import HOME_NETWORK, id_of
+from paddock.gateway import remembered
 from paddock.gateway.call import Call
 from paddock.gateway.client import Answer
 from paddock.gateway.filters import Filters, encode_filters, parse_filters
@@ -13,12 +13,14 @@ from paddock.gateway.hosts import answered
 from paddock.gateway.problems import ApiProblem, status_and_words
 from paddock.gateway.router import Router
 from paddock.model.errors import PaddockError
-from paddock.model.objects import ContainerStatus, Host, HostId, Network, Revision, Unit
+from paddock.model.objects import Host, HostId, Network, Unit, UnitState
 from paddock.model.observed import NAME_LABEL, ROLE_LABEL, UNIT_LABEL
 from paddock.model.snapshot import Snapshot
-from paddock.model.specs import Attachment, ContainerSpec, ServiceSpec
+from paddock.model.specs import Attachment, ContainerSpec
 
 Json = dict[str, Any]
+LIST_TIMEOUT_S = 5.0
+"""For one host; what an engine that hangs has is said as it was last known."""
 HIDDEN_LABELS = (UNIT_LABEL, ROLE_LABEL, NAME_LABEL)
 """How our agents know their containers; nobody else's business."""
 STACK_LABEL = "io.paddock.stack"
@@ -51,15 +53,15 @@ async def containers(call: Call) -> Answer:
         found: list[Json] = await call.cluster.engine(HostId(host.id)).json("GET", "/containers/json", query=query)
         return found
 
-    told = await call.gateway.hosts.ask_each(hosts, ask)
+    told = await call.gateway.hosts.ask_each(hosts, ask, LIST_TIMEOUT_S)
     refuse_if_all_did(told)
     snapshot = call.cluster.snapshot()
     rewriting = Rewriting(snapshot, call.environment)
     found = [(host, container) for host, containers in answered(told) for container in containers]
     found.sort(key=lambda one: newest_first(snapshot, one[1]))
-    merged = [rewriting.listed(host, container) for host, container in found]
-    if call.head.wants("all") and not filters:
-        merged += _out_of_sight(call, [host for host, _ in answered(told)], nodes)
+    merged = [rewriting.listed(host, container) for host, container in found if not rewriting.left_over(container)]
+    if call.head.wants("all") or "status" in filters:
+        merged += _out_of_sight(call, [host for host, _ in answered(told)], nodes, filters)
         merged.sort(key=lambda container: -int(container.get("Created") or 0))
     return Answer(200, merged[:limit] if limit > 0 else merged)
 
@@ -71,44 +73,15 @@ def newest_first(snapshot: Snapshot, container: Json) -> tuple[int, float, str]:
     return (-int(container.get("Created") or 0), -ours_s, str(container.get("Id")))
 
 
-def _out_of_sight(call: Call, seen: list[Host], nodes: list[str]) -> list[Json]:
+def _out_of_sight(call: Call, seen: list[Host], nodes: list[str], filters: Filters) -> list[Json]:
     """What is known of containers on hosts that do not answer now, as classic Swarm showed them."""
     snapshot = call.cluster.snapshot()
     answering = [host.id for host in seen]
     found = []
     for host in call.gateway.hosts.all(call.environment):
-        if host.id in answering or (nodes and host.name not in nodes):
-            continue
-        for unit in snapshot.units_on_host(HostId(host.id)):
-            revision = snapshot.get(Revision, unit.revision)
-            if revision is None or unit.state in GONE:
-                continue
-            found += [
-                _remembered(host, unit, status, revision.spec)
-                for status in unit.containers
-                if status.id and not status.role
-            ]
+        if not nodes or host.name in nodes:
+            found += remembered.listed(snapshot, host, filters, answers=host.id in answering)
     return found
-
-
-def _remembered(host: Host, unit: Unit, status: ContainerStatus, spec: ServiceSpec) -> Json:
-    config = spec.container.config
-    return {
-        "Id": status.id,
-        "Names": [f"/{status.name.removeprefix('/') or unit.name}"],
-        "Image": spec.container.image,
-        "ImageID": "",
-        "Command": " ".join(str(word) for word in config.get("Cmd") or ()),
-        "Created": int(unit.created_at_s),
-        "State": status.state,
-        "Status": f"Host Down ({host.name})",
-        "Ports": [],
-        "Labels": dict(config.get("Labels") or {}),
-        "HostConfig": {"NetworkMode": "default"},
-        "NetworkSettings": {"Networks": {}},
-        "Mounts": [],
-        "Node": host.name,
-    }
 
 
 def _limit(call: Call) -> int:
@@ -119,12 +92,21 @@ def _limit(call: Call) -> int:
 
 
 def _for_engines(call: Call, filters: Filters) -> Filters:
-    """Networks go by ids of the cluster here and by their names there."""
-    if "network" not in filters:
-        return filters
-    networks = call.cluster.snapshot().in_environment(Network, call.environment)
-    names = {id_of("network", network.id): network.name for network in networks}
-    return {**filters, "network": [names.get(value, value) for value in filters["network"]]}
+    """Networks go by ids of the cluster here and by their names there; so do containers that were made anew."""
+    snapshot = call.cluster.snapshot()
+    if "network" in filters:
+        networks = snapshot.in_environment(Network, call.environment)
+        names = {id_of("network", network.id): network.on_engines for network in networks}
+        filters = {**filters, "network": [names.get(value, value) for value in filters["network"]]}
+    if "id" in filters:
+        filters = {**filters, "id": [id for value in filters["id"] for id in _engine_ids(snapshot, call, value)]}
+    return filters
+
+
+def _engine_ids(snapshot: Snapshot, call: Call, value: str) -> list[str]:
+    units = snapshot.units_with_container(call.environment, value)
+    anew = [unit for unit in units if unit.live and unit.known_as.startswith(value)]
+    return [value, *(status.id for unit in anew if unit.known_as for status in unit.containers if not status.role)]
 
 
 def refuse_if_all_did(told: list[tuple[Host, Any]]) -> None:
@@ -132,6 +114,18 @@ def refuse_if_all_did(told: list[tuple[Host, Any]]) -> None:
     errors = [error for _, error in told if isinstance(error, PaddockError)]
     if errors and len(errors) == len(told) and status_and_words(errors[0])[0] < 500:
         raise errors[0]
+
+
+def given_up(snapshot: Snapshot, labels: dict[str, str]) -> bool:
+    """The container's place was taken elsewhere while its host was away, and its host is about to remove it."""
+    unit = snapshot.get(Unit, labels.get(UNIT_LABEL, ""))
+    return unit is not None and unit.standalone and unit.state == UnitState.ORPHANED
+
+
+def known_id(snapshot: Snapshot, engine_id: str, labels: dict[str, str]) -> str:
+    """The id that clients know a container by, from its engine's own and its labels."""
+    unit = snapshot.get(Unit, labels.get(UNIT_LABEL, ""))
+    return unit.known_as if unit is not None and unit.known_as and not labels.get(ROLE_LABEL) else engine_id
 
 
 def shown_labels(labels: dict[str, str]) -> dict[str, str]:
@@ -143,14 +137,20 @@ class Rewriting:
     """Engines' words about containers in the cluster's: its network ids, without the labels that are ours."""
 
     def __init__(self, snapshot: Snapshot, environment: str) -> None:
+        self._snapshot = snapshot
         self._networks = {
-            network.name: id_of("network", network.id) for network in snapshot.in_environment(Network, environment)
+            network.on_engines: id_of("network", network.id)
+            for network in snapshot.in_environment(Network, environment)
         }
+
+    def left_over(self, container: Json) -> bool:
+        return given_up(self._snapshot, container.get("Labels") or {})
 
     def listed(self, host: Host, container: Json) -> Json:
         ports = [_reached_at(host, port, "IP") for port in container.get("Ports") or ()]
         return {
             **self._with_networks(container),
+            "Id": known_id(self._snapshot, str(container.get("Id") or ""), container.get("Labels") or {}),
             "Ports": [port for port in ports if port is not None],
             "Labels": shown_labels(container.get("Labels") or {}),
             "Node": host.name,
@@ -174,7 +174,8 @@ class Rewriting:
             name: _endpoint_as_asked(endpoint, wanted[name]) if name in wanted else endpoint
             for name, endpoint in networks.items()
         }
-        return {**told, "NetworkSettings": settings, "Config": {**config, "Labels": labels}}
+        id = known_id(self._snapshot, str(told.get("Id") or ""), config.get("Labels") or {})
+        return {**told, "Id": id, "NetworkSettings": settings, "Config": {**config, "Labels": labels}}
 
     def _with_networks(self, container: Json) -> Json:
         settings = container.get("NetworkSettings")

@@ -20,8 +20,9 @@ from paddock.drivers.docker_body import connect_body
 from paddock.gateway import shapes
 from paddock.gateway.call import Api, Call
 from paddock.gateway.client import Answer
+from paddock.gateway.departed import any_gone
 from paddock.gateway.filters import Filters, labels_match, parse_filters
-from paddock.gateway.finding import Found
+from paddock.gateway.finding import Found, cluster_id
 from paddock.gateway.problems import ApiProblem, no_such
 from paddock.gateway.router import Router
 from paddock.gateway.shapes import check_shape
@@ -81,6 +82,9 @@ def network_view(snapshot: Snapshot, network: Network, api: Api, *, containers: 
         configs[0]["IPRange"] = network.spec.ip_range
     if configs and network.spec.aux_addresses:
         configs[0]["AuxiliaryAddresses"] = dict(network.spec.aux_addresses)
+    if network.subnet6:
+        six = {"Subnet": network.subnet6, "IPRange": network.spec.ip_range6, "Gateway": network.spec.gateway6}
+        configs.append({key: value for key, value in six.items() if value})
     driver = network.spec.driver if network.spec.driver not in ("", "default") else "bridge"
     return {
         "Name": network.name,
@@ -109,14 +113,18 @@ def _containers(snapshot: Snapshot, network: Network) -> Json:
         address = unit.addresses[NetworkId(network.id)]
         for status in unit.containers:
             if not status.role and status.id and unit.state not in GONE and status.state in ("running", "paused"):
-                found[status.id] = {
+                found[cluster_id(unit, status)] = {
                     "Name": status.name.removeprefix("/") or unit.name,
                     "EndpointID": id_of("endpoint", f"{network.id}/{unit.id}"),
                     "MacAddress": mac_for(snapshot, NetworkId(network.id), unit),
                     "IPv4Address": f"{address}/{bits}",
-                    "IPv6Address": "",
+                    "IPv6Address": _with_bits(unit.addresses6.get(NetworkId(network.id), ""), network.subnet6),
                 }
     return found
+
+
+def _with_bits(address: str, subnet: str) -> str:
+    return f"{address}/{subnet.partition('/')[2]}" if address else ""
 
 
 async def of_engines(call: Call) -> list[Json]:
@@ -215,8 +223,9 @@ def network_spec(body: Json) -> NetworkSpec:
     if driver not in DRIVERS:
         raise ApiProblem(404, f"network driver {driver} is not one of the cluster's: use bridge or overlay")
     configs = (body.get("IPAM") or {}).get("Config") or []
-    first = configs[0] if configs else {}
-    auxiliary = {str(key): str(value) for key, value in (first.get("AuxiliaryAddresses") or {}).items()}
+    four: Json = next((one for one in configs if ":" not in str(one.get("Subnet") or "")), {})
+    six: Json = next((one for one in configs if ":" in str(one.get("Subnet") or "")), {})
+    auxiliary = {str(key): str(value) for key, value in (four.get("AuxiliaryAddresses") or {}).items()}
     for key, address in auxiliary.items():
         if not _is_address(address):
             raise ApiProblem(400, f"invalid auxiliary address {key}: {address!r} is not an address such as 10.20.0.9")
@@ -227,8 +236,10 @@ def network_spec(body: Json) -> NetworkSpec:
         attachable=bool(body.get("Attachable")),
         enable_ipv6=bool(body.get("EnableIPv6")),
         subnets=tuple(str(config["Subnet"]) for config in configs if config.get("Subnet")),
-        ip_range=str(first.get("IPRange") or ""),
-        gateway=str(first.get("Gateway") or ""),
+        ip_range=str(four.get("IPRange") or ""),
+        gateway=str(four.get("Gateway") or ""),
+        ip_range6=str(six.get("IPRange") or ""),
+        gateway6=str(six.get("Gateway") or ""),
         aux_addresses=auxiliary,
         options={str(key): str(value) for key, value in (body.get("Options") or {}).items()},
         labels={str(key): str(value) for key, value in (body.get("Labels") or {}).items()},
@@ -245,7 +256,7 @@ def _is_address(text: str) -> bool:
 
 def _check_subnets(snapshot: Snapshot, environment: str, spec: NetworkSpec) -> None:
     asked = list(ipv4_subnets(spec.subnets))
-    if spec.subnets and not asked:
+    if spec.subnets and not asked and not spec.enable_ipv6:
         raise ApiProblem(400, f"invalid subnet {spec.subnets[0]}: give an IPv4 network such as 10.20.0.0/16")
     for wanted in asked:
         if in_the_way := own_network_of_a_host(snapshot, environment, wanted):
@@ -278,7 +289,14 @@ async def remove(call: Call) -> Answer:
             raise ApiProblem(403, f"error while removing network: network {network.name} id {id} has active endpoints")
         return [Put(object=replace(network, removing=True), reason="removed through the Docker API")], None
 
-    await call.cluster.commit(decide)
+    try:
+        await call.cluster.commit(decide)
+    except ApiProblem as problem:
+        snapshot = call.cluster.snapshot()
+        network = network_called(snapshot, call.environment, name)
+        if problem.status != 403 or not await any_gone(call, snapshot.units_on_network(NetworkId(network.id))):
+            raise
+        await call.cluster.commit(decide)
     return Answer(204)
 
 
@@ -352,7 +370,7 @@ async def _joined(engine: EngineHttp, found: Found, made: Connected, asked: Json
     """Once the host's agent has made the network there."""
     address = made.unit.addresses[NetworkId(made.network.id)]
     mac = str(asked.get("MacAddress") or "") or mac_of(address)
-    step = ConnectNetwork(container=found.engine_name, network=made.network.name, ipv4=address, mac=mac)
+    step = ConnectNetwork(container=found.engine_name, network=made.network.on_engines, ipv4=address, mac=mac)
     api = engine.api or await engine.negotiate()
     body = connect_body(step, api)
     if links := asked.get("Links"):
@@ -360,7 +378,7 @@ async def _joined(engine: EngineHttp, found: Found, made: Connected, asked: Json
     try:
         async with asyncio.timeout(READY_TIMEOUT_S):
             while True:
-                if await _taken_in(engine, made.network.name, body):
+                if await _taken_in(engine, made.network.on_engines, body):
                     return
                 await asyncio.sleep(LOOK_AGAIN_S)
     except TimeoutError:
@@ -398,7 +416,7 @@ async def disconnected(call: Call) -> Answer:
     network = None if name in OF_ENGINES else network_called(call.cluster.snapshot(), call.environment, name)
     if found.unit is not None and network is not None:
         _standalone(found)
-    path = f"/networks/{network.name if network is not None else name}/disconnect"
+    path = f"/networks/{network.on_engines if network is not None else name}/disconnect"
     try:
         await engine.call("POST", path, body={**body, "Container": found.engine_name})
     except EngineNotFound:

@@ -6,7 +6,7 @@ import asyncio
 
 from paddock.gateway.problems import BadMessage
 
-READ_BYTES = 64 * 1024
+READ_BYTES = 256 * 1024
 MOST_HEAD_BYTES = 64 * 1024
 
 

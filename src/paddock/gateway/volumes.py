@@ -16,6 +16,7 @@ from paddock.core.standalone import volume_named
 from paddock.gateway import shapes
 from paddock.gateway.call import Call
 from paddock.gateway.client import Answer
+from paddock.gateway.departed import any_gone
 from paddock.gateway.filters import Filters, encode_filters, labels_match, parse_filters
 from paddock.gateway.hosts import answered
 from paddock.gateway.listing import refuse_if_all_did
@@ -25,7 +26,7 @@ from paddock.gateway.router import Router
 from paddock.gateway.shapes import check_shape
 from paddock.model.changes import Change, Delete, Put
 from paddock.model.errors import Conflict, PaddockError
-from paddock.model.objects import Host, HostId, Revision, ServiceId, Volume
+from paddock.model.objects import Host, HostId, Revision, ServiceId, Unit, Volume
 from paddock.model.snapshot import Snapshot
 from paddock.model.specs import VolumeSpec
 from paddock.wire.engine_http import EngineError, EngineNotFound
@@ -101,6 +102,13 @@ def _engines_own(host: Host, volume: Json) -> Json:
 def _users(snapshot: Snapshot, volume: Volume) -> list[str]:
     revisions = snapshot.in_environment(Revision, volume.environment)
     return [revision.service for revision in revisions if volume.id in revision.volumes.values()]
+
+
+def _units_with(call: Call, name: str) -> list[Unit]:
+    snapshot = call.cluster.snapshot()
+    volume = snapshot.named(Volume, call.environment, name)
+    users = _users(snapshot, volume) if volume is not None else []
+    return [unit for service in users for unit in snapshot.units_of_service(ServiceId(service))]
 
 
 def _containers(snapshot: Snapshot, services: list[str]) -> list[str]:
@@ -221,7 +229,12 @@ async def remove(call: Call) -> Answer:
             raise ApiProblem(409, f"remove {name}: volume is in use - [{', '.join(_containers(snapshot, users))}]")
         return _gone(volume, "removed through the Docker API"), True
 
-    known, _ = await call.cluster.commit(decide)
+    try:
+        known, _ = await call.cluster.commit(decide)
+    except ApiProblem:
+        if not await any_gone(call, _units_with(call, name)):
+            raise
+        known, _ = await call.cluster.commit(decide)
     if not known:
         await _remove_from_engines(call, name)
     return Answer(204)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 
@@ -31,6 +31,7 @@ class Wish(msgspec.Struct, frozen=True, kw_only=True):
     body: Json
     placement: Placement
     platform: str = ""
+    reschedule: Literal["", "on-node-failure"] = ""
     links: tuple[str, ...] = ()
 
 
@@ -92,7 +93,7 @@ def service_spec(wish: Wish) -> ServiceSpec:
         platform=wish.platform,
         networks=() if mode else attachments(body),
         network_mode=mode,
-        ports=tuple(_ports(host)) if mode != "host" else (),
+        ports=tuple(_ports(host)) if mode != "host" else tuple(_exposed(body)),
         volumes=tuple(_volumes(host)),
         has_healthcheck=bool(body.get("Healthcheck")),
     )
@@ -100,11 +101,12 @@ def service_spec(wish: Wish) -> ServiceSpec:
         name=wish.name,
         container=container,
         mode="standalone",
+        reschedule=wish.reschedule,
         container_name=wish.name,
         restart=RestartPolicy(condition="none", engine=True),
         placement=wish.placement,
         links=wish.links,
-        reservation=Resources(cpu_milli=0, memory_bytes=int(host.get("MemoryReservation") or 0), pids=0),
+        reservation=Resources(cpu_milli=0, memory_bytes=int(host.get("MemoryReservation") or 0)),
         labels={str(key): str(value) for key, value in (body.get("Labels") or {}).items()},
     )
 
@@ -150,6 +152,14 @@ def _ports(host: Json) -> Iterator[PortSpec]:
                 protocol=protocol or "tcp",
                 host_ip=str(binding.get("HostIp") or ""),
             )
+
+
+def _exposed(body: Json) -> Iterator[PortSpec]:
+    """On the host's own network whatever is exposed is taken there, as classic Swarm's port filter had it."""
+    for target in body.get("ExposedPorts") or {}:
+        port, _, protocol = str(target).partition("/")
+        if port.isdigit():
+            yield PortSpec(target=int(port), published=port, protocol=protocol or "tcp")
 
 
 def volumes_named(body: Json) -> list[str]:

@@ -14,13 +14,12 @@ import msgspec
 
 from paddock.cli.output import say
 from paddock.model.errors import Refused, UserError
-from paddock.playground.wait import until
 
 FOLDER = Path("/etc/systemd/system")
 STATE = Path("/var/lib")
 TIMEOUT_S = 60.0
-SETTLE_S = 2.0
-"""A process that cannot begin (port taken, not joined) has ended by then."""
+START_WITHIN_S = 300.0
+"""A slow machine needs minutes for the first start, where Python compiles everything."""
 
 _CONFINED = """NoNewPrivileges=yes
 LockPersonality=yes
@@ -69,8 +68,9 @@ class Unit(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def unit_text(unit: Unit) -> str:
-    """The process alone is stopped (`KillMode=process`): what it started lives on. It is started again for ever, after
-    two seconds each time, but not when it said that this would not help."""
+    """It has started once it says so (`world/supervisor.py`). The process alone is stopped (`KillMode=process`): what
+    it started lives on. It is started again for ever, after two seconds each time, but not when it said that this
+    would not help."""
     return f"""[Unit]
 Description={unit.description}
 Wants=network-online.target
@@ -78,7 +78,8 @@ After={" ".join(unit.after)}
 StartLimitIntervalSec=0
 
 [Service]
-Type=exec
+Type=notify
+TimeoutStartSec={START_WITHIN_S:g}
 ExecStart={" ".join(_quoted(word) for word in unit.command)}
 Restart=always
 RestartSec=2
@@ -132,19 +133,26 @@ def install(unit: Unit, folder: Path = FOLDER, *, start: bool = True) -> Path:
     if start:
         _systemctl("daemon-reload")
         _systemctl("enable", unit.name)
-        _systemctl("restart" if changed else "start", unit.name)
-        _check_runs(unit.name)
+        _start("restart" if changed else "start", unit.name)
     say(f"{file} written" + (f", {unit.name} runs" if start else ""))
     return file
 
 
-def _check_runs(name: str) -> None:
-    def ended() -> bool:
-        done = subprocess.run(("systemctl", "is-active", "--quiet", name), timeout=TIMEOUT_S, check=False)
-        return done.returncode != 0
+def _start(how: str, name: str) -> None:
+    """Until it is of use. One that cannot begin (port taken, not joined, no room) has ended by then."""
+    try:
+        _systemctl(how, name, within_s=START_WITHIN_S + TIMEOUT_S)
+    except Refused as refused:
+        words = _last_words(name)
+        said = f": {words}" if words else ""
+        raise Refused(f"{name} did not start{said}", hint=f"journalctl -u {name} says more") from refused
 
-    if until(ended, SETTLE_S):
-        raise Refused(f"{name} ended as soon as it was started", hint=f"journalctl -u {name} says why")
+
+def _last_words(name: str) -> str:
+    """What the program itself said last."""
+    command = ("journalctl", "-u", name, "-n", "1", "-o", "cat", "SYSLOG_IDENTIFIER=paddock")
+    done = subprocess.run(command, capture_output=True, text=True, timeout=TIMEOUT_S, check=False)
+    return done.stdout.strip() if done.returncode == 0 else ""
 
 
 def uninstall(name: str, folder: Path = FOLDER, *, stop: bool = True) -> None:
@@ -172,11 +180,11 @@ def _check_possible(folder: Path, *, start: bool) -> None:
         raise UserError(f"there is no directory {folder}")
 
 
-def _systemctl(*arguments: str) -> None:
+def _systemctl(*arguments: str, within_s: float = TIMEOUT_S) -> None:
     command: Sequence[str] = ("systemctl", *arguments)
     try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=TIMEOUT_S, check=False)
+        done = subprocess.run(command, capture_output=True, text=True, timeout=within_s, check=False)
     except subprocess.TimeoutExpired:
-        raise Refused(f"{shlex.join(command)} did not end within {TIMEOUT_S:g} s") from None
+        raise Refused(f"{shlex.join(command)} did not end within {within_s:g} s") from None
     if done.returncode:
         raise Refused(f"{shlex.join(command)}: {done.stderr.strip() or 'failed'}", hint="journalctl -xe says more")

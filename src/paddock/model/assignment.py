@@ -57,6 +57,8 @@ class ContainerAssignment(msgspec.Struct, frozen=True, kw_only=True, omit_defaul
     volumes: tuple[VolumeId, ...] = ()
     after: tuple[str, ...] = ()
     stop_grace_s: float = 10.0
+    adopts: str = ""
+    """The id of a container that somebody else made, which is taken as it is, joined to the networks while it runs."""
     links: dict[str, str] = {}
     """alias -> service name, answered by the names server for this container only."""
 
@@ -68,6 +70,8 @@ class UnitAssignment(Item, frozen=True, kw_only=True, tag="unit"):
     reuses: UnitId | None = None
     hands_off: bool = False
     """Networks and volumes are made ready; the container is created, started and stopped by somebody else."""
+    remake: Literal["", "create", "start"] = ""
+    """`hands_off`, but the container takes the place of one on a lost host: it is made, and perhaps started, once."""
     engine_restarts: bool = False
     """The engine's own restart policy does the restarting: an exit is not the end of the unit."""
     restart: Literal["none", "on-failure", "any"] = "none"
@@ -76,7 +80,7 @@ class UnitAssignment(Item, frozen=True, kw_only=True, tag="unit"):
 
 class NetworkAssignment(Item, frozen=True, kw_only=True, tag="network"):
     """`engine_name` is the bridge network's name on the engine. `gateway` is this host's own address in `subnet`;
-    `ip_range` the block the engine may hand out by itself."""
+    `ip_range` the block the engine may hand out by itself. The same of IPv6, "" where the network has none."""
 
     network: NetworkId
     engine_name: str
@@ -85,6 +89,9 @@ class NetworkAssignment(Item, frozen=True, kw_only=True, tag="network"):
     ip_range: str
     vni: int
     mtu: int
+    subnet6: str = ""
+    gateway6: str = ""
+    ip_range6: str = ""
     internal: bool = False
     attachable: bool = False
     options: dict[str, str] = {}
@@ -92,10 +99,11 @@ class NetworkAssignment(Item, frozen=True, kw_only=True, tag="network"):
 
 
 class PeerAssignment(Item, frozen=True, kw_only=True, tag="peer"):
-    """An endpoint on another host: frames for `mac` go to `host_address`, and `ipv4` is at `mac`."""
+    """An endpoint on another host: frames for `mac` go to `host_address`, and `ipv4` and `ipv6` are at `mac`."""
 
     network: NetworkId
     ipv4: str
+    ipv6: str = ""
     mac: str
     host_address: str
 

@@ -10,6 +10,7 @@ PaddockError
 ├── Refused              the other side said no and will say no again: do not retry as it is
 ├── Transient            worth trying again; `retry_after_s` says when, if the other side knows
 └── Broken               our own data or a promise of ours does not hold: stop and say how to restore
+    └── Full             the disk under our data takes no more: all is as it was, and goes on once there is room
 """
 
 from __future__ import annotations
@@ -97,3 +98,7 @@ class Transient(PaddockError):
 
 class Broken(PaddockError):
     code = "broken"
+
+
+class Full(Broken):
+    code = "disk_full"

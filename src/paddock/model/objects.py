@@ -86,6 +86,8 @@ class HostFacts(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, g
     subnets: tuple[str, ...] = ()
     agent_version: str = ""
     engine_labels: dict[str, str] = {}
+    ipv6: bool = True
+    """Its kernel has IPv6."""
 
 
 class HostState(enum.StrEnum):
@@ -239,9 +241,13 @@ class Waiting(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=
 class Unit(Object, frozen=True, kw_only=True):
     """One slot of a service on one host; its id is `<service id>.<slot>.<generation>`.
 
-    `addresses`: network id -> IPv4 address. `not_before_s`: backoff, do not start earlier. `reuses`: the earlier unit
-    in this slot whose containers are started again instead of making new ones. `healthy`: the engine's healthcheck
-    says so, or there is none; only meaningful while running. `standalone`: somebody else's to create, start and stop.
+    `addresses`: network id -> IPv4 address, `addresses6` the same for networks that have IPv6. `not_before_s`: backoff,
+    do not start earlier. `reuses`: the earlier unit in this slot whose containers are started again instead of making
+    new ones. `healthy`: the engine's healthcheck says so, or there is none; only meaningful while running.
+    `standalone`: somebody else's to create, start and stop.
+    `known_as`: the id clients know its container by, when that is not its own: it took the place of one on a lost host.
+    `adopts`: the id of a container that ran before Paddock came, and is this unit's as it is.
+    `remake`: how far its host's agent makes such a container, which nobody asks for again ("" for all others).
     `forced`: the service's count of restarts asked for when it was made. `attempts`: restarts counted against the
     policy's limit. `crashes`: quick failures in a row, which set the backoff. `ended`: the final state it was
     superseded in, kept when its containers are removed later.
@@ -262,12 +268,16 @@ class Unit(Object, frozen=True, kw_only=True):
     state: UnitState = UnitState.NEW
     healthy: bool = False
     addresses: dict[NetworkId, str] = {}
+    addresses6: dict[NetworkId, str] = {}
     containers: tuple[ContainerStatus, ...] = ()
     message: str = ""
     waiting: Waiting | None = None
     reuses: UnitId | None = None
     placed_because: str = ""
     standalone: bool = False
+    known_as: str = ""
+    adopts: str = ""
+    remake: Literal["", "create", "start"] = ""
     starting: bool = False
     """Its engine is asked to start it right now: named already, so that it can be found once the engine says yes."""
     forced: int = 0
@@ -292,22 +302,29 @@ class Unit(Object, frozen=True, kw_only=True):
 
 
 class Network(Object, frozen=True, kw_only=True):
-    """`subnet` is IPv4 in CIDR form. `gateways`: host id -> that host's own address in the subnet.
+    """`subnet` is IPv4 in CIDR form, `subnet6` IPv6 or "". `gateways`: host id -> that host's own address in `subnet`.
 
     The first `/28` blocks of the subnet belong to hosts, one each: the gateway is its first address, the rest is left
-    to containers started behind our back. Units get addresses from above `first_unit_address`.
+    to containers started behind our back. Units get addresses from above `first_unit_address`. `engine_name`: its name
+    on engines where that cannot be its own, since a network of one host has it.
     """
 
     environment: str
     name: str
     spec: NetworkSpec
+    engine_name: str = ""
     stack: str = ""
     key: str = ""
     subnet: str = ""
+    subnet6: str = ""
     vni: int = 0
     gateways: dict[HostId, str] = {}
     created_at_s: float = 0.0
     removing: bool = False
+
+    @property
+    def on_engines(self) -> str:
+        return self.engine_name or self.name
 
 
 class Volume(Object, frozen=True, kw_only=True):

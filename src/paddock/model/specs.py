@@ -130,11 +130,15 @@ class Placement(Spec, frozen=True, kw_only=True):
     """`constraints` as Docker writes them (`node.labels.zone==a`, `node.hostname!=h1`); soft ones begin with `~`.
 
     `affinities` say `container==NAME`, `service!=NAME`, `image==NAME`, `label:KEY==VALUE`; `!=` is anti-affinity and a
-    leading `~` makes it soft. `preferences` are attributes to spread over, the first one first (`node.labels.rack`).
+    leading `~` makes it soft. `holders`: an affinity to an image, and ids of hosts that had it when it was asked for.
+    `beside`: id of a host, and why it must be that one (`it needs db`). `preferences` are attributes to spread over,
+    the first one first (`node.labels.rack`).
     """
 
     constraints: tuple[str, ...] = ()
     affinities: tuple[str, ...] = ()
+    holders: tuple[tuple[str, tuple[str, ...]], ...] = ()
+    beside: tuple[tuple[str, str], ...] = ()
     preferences: tuple[str, ...] = ()
     max_per_host: int = 0
     strategy: Literal["spread", "binpack"] = "spread"
@@ -145,18 +149,19 @@ class Resources(Spec, frozen=True, kw_only=True):
 
     cpu_milli: int = 0
     memory_bytes: int = 0
-    pids: int = 0
 
 
 class ServiceSpec(Spec, frozen=True, kw_only=True):
     """`mode` *-job: units that finish well are done; standalone: one container that somebody else makes, starts and
-    stops (`docker run`). `sidekicks`: containers placed with each primary, by name."""
+    stops (`docker run`). `sidekicks`: containers placed with each primary, by name. `reschedule`: standalone ones are
+    made anew elsewhere when their host is lost."""
 
     name: str
     container: ContainerSpec
     sidekicks: dict[str, ContainerSpec] = {}
     mode: Literal["replicated", "global", "replicated-job", "global-job", "standalone"] = "replicated"
     replicas: int = 1
+    reschedule: Literal["", "on-node-failure"] = ""
     container_name: str = ""
     depends_on: tuple[Dependency, ...] = ()
     restart: RestartPolicy = RestartPolicy()
@@ -170,7 +175,8 @@ class ServiceSpec(Spec, frozen=True, kw_only=True):
 
 
 class NetworkSpec(Spec, frozen=True, kw_only=True):
-    """`name` is the name users and engines see. `subnets` and `gateway` are as asked for; empty means we choose."""
+    """`name` is the name users and engines see. `subnets` and `gateway` are as asked for; empty means we
+    choose. `subnets` may be of both kinds; those of IPv6 count with `enable_ipv6` only."""
 
     name: str
     external: bool = False
@@ -183,6 +189,8 @@ class NetworkSpec(Spec, frozen=True, kw_only=True):
     gateway: str = ""
     aux_addresses: dict[str, str] = {}
     """Addresses of others on the network, never given to a container: name -> address."""
+    ip_range6: str = ""
+    gateway6: str = ""
     options: dict[str, str] = {}
     labels: dict[str, str] = {}
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import logging
+import os
 import resource
 import signal
 import socket
@@ -19,7 +21,7 @@ import uvicorn
 import uvloop
 from setproctitle import setproctitle
 
-from paddock.model.errors import Broken, PaddockError
+from paddock.model.errors import Broken, Full, PaddockError
 from paddock.server.addresses import bound_socket, certificate_names, own_address
 from paddock.server.agents_port import AgentsPort
 from paddock.server.authority import Authority, write_private
@@ -32,11 +34,16 @@ from paddock.server.plane import ControlPlane
 from paddock.server.sealing import Sealer
 from paddock.store.sqlite import SqliteOptions, open_sqlite
 from paddock.store.store import Store
+from paddock.world.supervisor import tell_ready
 from paddock.world.world import World, machine_world
 
 ADMIN_KEY = "admin.key"
 EXIT_REFUSED = 2
 EXIT_BROKEN = 3
+EXIT_FULL = 4
+DISK_TROUBLE = (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EROFS)
+LEAST_ROOM = 8 << 20
+"""Bytes of the disk: with less the first write would end the server as soon as it had started."""
 CERTIFICATE_CHECK_S = 60.0
 GRACE_S = 2
 """How long requests may go on once the server is told to end."""
@@ -64,36 +71,48 @@ async def nothing(config: ServerConfig, plane: ControlPlane, authority: Authorit
 
 
 def run_server(config: ServerConfig, beside: Beside = nothing) -> int:
-    """Until SIGTERM or SIGINT. -> exit code: 0, 2 refused (port taken, data in use), 3 damaged data."""
+    """Until SIGTERM or SIGINT. -> exit code: 0, 2 refused (port taken, data in use), 3 damaged data, 4 no room for it.
+
+    After 4 it is worth trying again, which systemd does.
+    """
     setproctitle("paddock server")
     configure_log()
     _raise_file_limit()
     try:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             runner.run(serve(config, machine_world(), _announce(config), signals=True, beside=beside))
-    except Broken as error:
-        return _say(error, EXIT_BROKEN)
-    except PaddockError as error:
-        return _say(error, EXIT_REFUSED)
+    except (PaddockError, OSError) as error:
+        return _say(error)
     except BaseExceptionGroup as group:
-        broken = group.subgroup(Broken)
-        if broken is None:
-            raise
-        return _say(_first(broken), EXIT_BROKEN)
+        return _say(_first(group))
     return 0
 
 
-def _first(group: BaseExceptionGroup[Broken]) -> Broken:
-    error: BaseException = group
-    while isinstance(error, BaseExceptionGroup):
+def _first(group: BaseExceptionGroup[BaseException]) -> BaseException:
+    """The one that ended the others, where it is ours to explain; else all of them."""
+    told = group.subgroup((Broken, OSError))
+    error: BaseException = told or group
+    while told is not None and isinstance(error, BaseExceptionGroup):
         error = error.exceptions[0]
-    assert isinstance(error, Broken)
     return error
 
 
-def _say(error: PaddockError, code: int) -> int:
+def _say(error: BaseException) -> int:
+    """Raises what is a fault of the program."""
+    if isinstance(error, OSError) and error.errno in DISK_TROUBLE:
+        full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+        hint = "make room, then start it again" if full else "look after the disk, then start it again"
+        error = (Full if full else Broken)(f"its data could not be written: {error}", hint=hint)
+    if not isinstance(error, PaddockError):
+        raise error
     print(f"paddock server: {error}", file=sys.stderr)
-    return code
+    match error:
+        case Full():
+            return EXIT_FULL
+        case Broken():
+            return EXIT_BROKEN
+        case _:
+            return EXIT_REFUSED
 
 
 def configure_log() -> None:
@@ -123,6 +142,7 @@ def _announce(config: ServerConfig) -> Ready:
     def announce(running: Running) -> None:
         print(f"paddock server answers at {running.address}, agents at port {running.agents_port}", flush=True)
         print(f"its CA is {config.directory / 'ca.crt'}", flush=True)
+        tell_ready()
         if running.admin_key is None:
             return
         if config.admin_key_file:
@@ -138,6 +158,7 @@ async def serve(
 ) -> None:
     """`ready` is called once both ports answer. Raises `Refused` or `Broken` when it cannot start."""
     config.directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+    _check_room(config)
     async with _opened(config, world) as store:
         authority = Authority.open(config.directory, world.now_s())
         authority.renew_server_certificate(certificate_names(config.names), world.now_s())
@@ -154,6 +175,16 @@ async def serve(
             made = Made(config, plane, authority, docker)
             await _serve_ports(made, lambda running: ready(_with(running, admin_key, stop)), stop)
     world.log.info("server stopped")
+
+
+def _check_room(config: ServerConfig) -> None:
+    found = os.statvfs(config.directory)
+    room = found.f_bavail * found.f_frsize
+    if room < LEAST_ROOM:
+        raise Full(
+            f"the disk is full: {config.directory} has {room >> 10} KiB left of the {LEAST_ROOM >> 20} MiB it needs",
+            hint="make room: nothing acknowledged is lost, and what runs goes on",
+        )
 
 
 def _with(running: Running, admin_key: str | None, stop: asyncio.Event) -> Running:

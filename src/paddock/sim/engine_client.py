@@ -18,6 +18,7 @@ from paddock.model.steps import (
     CreateContainer,
     EnsureNetwork,
     EnsureVolume,
+    PointResolver,
     PrepareContainer,
     PullImage,
     RefuseUnit,
@@ -74,6 +75,9 @@ class EngineClient:
 
     async def containers(self) -> tuple[ObservedContainer, ...]:
         return await self._asked(self._containers())
+
+    def mind(self, container: str) -> None:
+        """All containers of a simulated engine carry our label."""
 
     async def _containers(self) -> tuple[ObservedContainer, ...]:
         """As the real driver does: a list of ids first, then one look at each, and the world moves in between."""
@@ -150,6 +154,8 @@ class EngineClient:
                 await self._pull(step, say)
             case ConnectNetwork():
                 await self._connect(step)
+            case PointResolver():
+                await self._engine.pace(0.001, 0.01)
             case StartContainer():
                 await self._start(step)
             case StopContainer():

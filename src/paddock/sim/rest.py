@@ -147,12 +147,12 @@ def _kernel(machine: Machine, wanted: Assignment) -> Iterator[str]:
     if there != networks or {network.wanted.network for network in machine.engine.networks.values()} != networks:
         yield f"{machine.name} has networks {sorted(there)}, and should have {sorted(networks)}"
     peers = {
-        (network.network, peer.ipv4, peer.mac, peer.host_address)
+        (network.network, peer.ipv4, peer.ipv6, peer.mac, peer.host_address)
         for network in machine.kernel.networks
         for peer in network.peers
     }
     items = wanted.values()
-    asked = {(i.network, i.ipv4, i.mac, i.host_address) for i in items if isinstance(i, PeerAssignment)}
+    asked = {(i.network, i.ipv4, i.ipv6, i.mac, i.host_address) for i in items if isinstance(i, PeerAssignment)}
     if peers != asked:
         yield f"{machine.name} has other peers than it should: {sorted(peers ^ asked)[:4]}"
     answered: tuple[AnyItem, ...] = (*machine.kernel.names.addresses, *machine.kernel.names.known)

@@ -84,7 +84,7 @@ class JournaledStore:
 
     def _raise_if_broken(self) -> None:
         if self._broken is not None:
-            raise Broken(self._broken.message, hint=self._broken.hint)
+            raise type(self._broken)(self._broken.message, hint=self._broken.hint)
 
     def _stage(self, changes: Sequence[Change]) -> _Staged:
         if len(self._waiting) >= MOST_WAITING:

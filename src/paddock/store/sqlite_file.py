@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 from collections.abc import Iterator
 from pathlib import Path
 
 import apsw
 import msgspec
 
-from paddock.model.errors import Broken, Refused
+from paddock.model.errors import Broken, Full, Refused
 from paddock.store.schema import bring_up_to_date, create, damage, head
 from paddock.world.disk import Disk
 
 CACHE_KIB = 32_768
 CHECKPOINT_PAGES = 1_000
 """Of the log, written back to the file by the commit that makes it longer; SQLite's own default."""
+FULL_HINT = "free some space: nothing acknowledged is lost, and the server goes on once it is started again"
 COPIED_PAGES = 2_048
 """Copied at once; commits go in between."""
 
@@ -34,14 +36,15 @@ def explained(path: Path) -> Iterator[None]:
     try:
         yield
     except apsw.FullError as error:
-        hint = "free some space and start the server again: nothing acknowledged is lost"
-        raise Broken(f"the disk is full: {path} could not be written ({error})", hint=hint) from error
+        raise Full(f"the disk is full: {path} could not be written ({error})", hint=FULL_HINT) from error
     except apsw.BusyError as error:
         hint = "one server per data directory: stop the other one, or give this one a directory of its own"
         raise Refused(f"another process has the store {path} open", hint=hint) from error
     except (apsw.CorruptError, apsw.NotADBError, apsw.SQLError, msgspec.MsgspecError) as error:
         raise damaged(path, str(error)) from error
     except (apsw.Error, OSError) as error:
+        if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise Full(f"the disk is full: {path} could not be written ({error})", hint=FULL_HINT) from error
         hint = "look after the disk, then start the server again: nothing acknowledged is lost"
         raise Broken(f"the store {path} could not be read or written: {error}", hint=hint) from error
 

@@ -22,7 +22,9 @@ CALL_TIMEOUT_S = 30.0
 CLOSE_TIMEOUT_S = 2.0
 MOST_IDLE = 8
 MOST_BODY_BYTES = 256 * 2**20
-READ_BYTES = 65536
+READ_BYTES = 256 * 1024
+BUFFER_BYTES = 128 * 1024
+"""Twice as much may lie unread before the engine is made to wait."""
 NEWEST_API = (1, 45)
 OLDEST_API = (1, 40)
 
@@ -455,6 +457,6 @@ def unix_dial(path: str) -> Dial:
     """Dials the engine's socket at `path`."""
 
     async def dial() -> ByteStream:
-        return await asyncio.open_unix_connection(path, limit=READ_BYTES)
+        return await asyncio.open_unix_connection(path, limit=BUFFER_BYTES)
 
     return dial

@@ -3,7 +3,8 @@ from __future__ import annotations
 from typing import Any
 
 from named import meaning
-from paddock.core.assignment import assignments, hosts_concerned
+from paddock.core.assignment import assignments
+from paddock.core.concerned import hosts_concerned
 from paddock.core.stacks import Sealed
 from paddock.model.assignment import FileAssignment, NetworkAssignment, PeerAssignment, UnitAssignment
 from paddock.model.changes import Put

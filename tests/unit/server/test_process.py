@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import re
 import signal
@@ -16,7 +17,7 @@ from pathlib import Path
 import pytest
 
 from paddock.client import Client, Endpoint
-from paddock.model.errors import Broken, NotFound, Refused
+from paddock.model.errors import Broken, NotFound, PaddockError, Refused
 from paddock.server.upkeep import backup_stopped, restore_backup
 from paddock.world.world import machine_world
 from serving import admin, client_of, config_in, running_server
@@ -115,6 +116,52 @@ def test_it_refuses_to_start_and_says_why(tmp_path: Path) -> None:
         assert server.returncode == 3, log
         assert "restore" in log
         assert "Traceback" not in log
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="FULL DISK NOT TRIED: only root may mount a small one")
+def test_a_full_disk_ends_it_and_with_room_it_goes_on(tmp_path: Path) -> None:
+    """Exit code 4: systemd tries again until there is room."""
+
+    async def fill(address: str) -> list[str]:
+        """Wishes until one is refused; the names of those that were acknowledged."""
+        async with client_at(tmp_path, address) as client:
+            await client.apply_stack(stack("first"))
+            names, refusal = ["first"], ""
+            with (tmp_path / "filling").open("wb") as file, contextlib.suppress(OSError):
+                while True:
+                    file.write(bytes(1 << 16))
+                    file.flush()
+            for number in range(500):
+                try:
+                    await client.apply_stack(stack(f"s{number}"))
+                except PaddockError as error:
+                    refusal = str(error)
+                    break
+                names.append(f"s{number}")
+        assert "disk is full" in refusal
+        return names
+
+    async def names_at(address: str) -> list[str]:
+        async with client_at(tmp_path, address) as client:
+            return [one.name for one in await client.stacks()]
+
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=24m", "tmpfs", str(tmp_path)], check=True, timeout=10)
+    try:
+        with process(tmp_path) as server:
+            acknowledged = asyncio.run(fill(address_of(server)))
+            _, log = server.communicate(timeout=20)
+            assert server.returncode == 4, log
+            assert "the disk is full" in log
+            assert "Traceback" not in log
+        with process(tmp_path) as server:
+            _, log = server.communicate(timeout=20)
+            assert server.returncode == 4, log
+            assert "KiB left" in log
+        (tmp_path / "filling").unlink()
+        with process(tmp_path) as server:
+            assert sorted(asyncio.run(names_at(address_of(server)))) == sorted(acknowledged)
+    finally:
+        subprocess.run(["umount", "-l", str(tmp_path)], check=True, timeout=10)
 
 
 def test_a_backup_of_a_running_server_is_restored_whole(tmp_path: Path) -> None:

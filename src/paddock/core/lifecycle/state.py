@@ -19,10 +19,11 @@ def remember(assignment: UnitAssignment, seen: ObservedUnit, progress: Progress)
     owned = dict(progress.owned)
     taken = {container.id for container in owned.values()}
     roles = {container.role for container in assignment.containers}
+    adopted = {container.adopts for container in assignment.containers if container.adopts}
     for container in seen.containers:
         if container.role not in roles or container.role in owned or container.id in taken:
             continue
-        reused = container.unit != assignment.unit
+        reused = container.unit != assignment.unit and container.id not in adopted
         owned[container.role] = OwnedContainer(id=container.id, baseline_s=-1.0 if reused else 0.0)
     owned = _with_baselines(owned, seen)
     progress = replace(progress, owned=owned, prepared=_still_wanted(assignment, progress))

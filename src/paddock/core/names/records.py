@@ -18,6 +18,7 @@ class NamedNetwork(msgspec.Struct, frozen=True, kw_only=True):
     gateway: str
     subnet: str
     internal: bool = False
+    subnet6: str = ""
 
 
 class NamedContainer(msgspec.Struct, frozen=True, kw_only=True):

@@ -25,6 +25,7 @@ from paddock.model.assignment import AddressAssignment
 from paddock.model.objects import NetworkId
 
 REVERSE_SUFFIX = ".in-addr.arpa"
+REVERSE_SUFFIX6 = ".ip6.arpa"
 
 
 class NetworkNames(msgspec.Struct, frozen=True, kw_only=True):
@@ -75,7 +76,7 @@ class Zone(msgspec.Struct, frozen=True, kw_only=True):
         addresses = _addresses(networks, _linked(asker, query.name))
         if addresses is not None:
             return Answer(code=NOERROR, records=_records(addresses, query.kind))
-        if query.name.endswith(REVERSE_SUFFIX):
+        if query.name.endswith((REVERSE_SUFFIX, REVERSE_SUFFIX6)):
             found = self._reverse(networks, query)
             if found is not None:
                 return found
@@ -93,7 +94,10 @@ class Zone(msgspec.Struct, frozen=True, kw_only=True):
                 wanted = query.kind in (PTR, ANY)
                 return Answer(code=NOERROR, records=(name_record(name),) if wanted else ())
         # An address of ours without a name the asker may see: the outside cannot know it either.
-        ours = any(address in ipaddress.ip_network(one.network.subnet) for one in self.networks.values())
+        subnets = [
+            one.network.subnet if address.version == 4 else one.network.subnet6 for one in self.networks.values()
+        ]
+        ours = any(address in ipaddress.ip_network(subnet) for subnet in subnets if subnet)
         return Answer(code=NXDOMAIN) if ours else None
 
 
@@ -152,7 +156,9 @@ def _records(addresses: Sequence[str], kind: int) -> tuple[bytes, ...]:
     return tuple(address_record(one) for one in addresses) if kind == ANY else ()
 
 
-def _reversed_address(name: str) -> ipaddress.IPv4Address | None:
+def _reversed_address(name: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
+    if name.endswith(REVERSE_SUFFIX6):
+        return _reversed_address6(name.removesuffix(REVERSE_SUFFIX6).split("."))
     parts = name.removesuffix(REVERSE_SUFFIX).split(".")
     if len(parts) != 4:
         return None
@@ -160,6 +166,12 @@ def _reversed_address(name: str) -> ipaddress.IPv4Address | None:
         return ipaddress.IPv4Address(".".join(reversed(parts)))
     except ValueError:
         return None
+
+
+def _reversed_address6(nibbles: Sequence[str]) -> ipaddress.IPv6Address | None:
+    if len(nibbles) != 32 or not all(len(one) == 1 and one in "0123456789abcdef" for one in nibbles):
+        return None
+    return ipaddress.IPv6Address(int("".join(reversed(nibbles)), 16))
 
 
 def asker_of(container: NamedContainer) -> Asker:

@@ -39,5 +39,7 @@ class Ask(msgspec.Struct, frozen=True, kw_only=True):
     pins: tuple[Pin, ...] = ()
     presences: tuple[Presence, ...] = ()
     without: tuple[HostId, ...] = ()
+    ipv6: bool = False
+    """It is on a network with IPv6."""
     networks_full: Flags | None = None
     """Hosts that take no part yet in a network of the service which has no block left for one more."""

@@ -11,7 +11,7 @@ from litestar import Request, Response
 from litestar.exceptions import HTTPException, ValidationException
 from litestar.types import ExceptionHandlersMap
 
-from paddock.model.errors import Broken, Invalid, PaddockError, Problem, Refused, Transient, UserError
+from paddock.model.errors import Broken, Full, Invalid, PaddockError, Problem, Refused, Transient, UserError
 from paddock.wire.api import ErrorAnswer
 from paddock.wire.engine_http import EngineError
 from paddock.world.world import World
@@ -42,6 +42,9 @@ def status_of(error: PaddockError) -> int:
 
 def answer_of(error: PaddockError) -> ErrorAnswer:
     """`Broken` is for the operator's log; callers learn only that it is."""
+    if isinstance(error, Full):
+        hint = "make room there and ask again: it comes back by itself where systemd runs it"
+        return ErrorAnswer(code=error.code, message="the server's disk is full: this was not written", hint=hint)
     if isinstance(error, Broken):
         return ErrorAnswer(code=error.code, message="the server's own data is damaged; its log says how to restore it")
     problems = error.problems if isinstance(error, Invalid) else ()
