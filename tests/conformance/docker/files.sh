@@ -46,6 +46,7 @@ docker load < x
 docker run --rm kept:1
 docker create --name holds kept:1
 docker rmi kept:1 | sort -u
+# may differ: the image goes from hosts where no container needs it
 docker rmi -f kept:1 | sort -u
 docker rm box holds
 docker rmi brought:1 | sort -u
