@@ -1,7 +1,8 @@
 """Shell lines with the docker command line in them, run against some endpoint; what of their output is to be alike.
 
-A file of lines is run from top to bottom, and leaves nothing behind. `# differs: why` speaks of the next line, and
-`# all differ: why` of all that follow. `$REGISTRY` is a registry on the engine's loopback address.
+A file of lines is run from top to bottom, and leaves nothing behind. `# differs: why` speaks of the next line, as does
+`# may differ: why` where it depends on the engine's version, and `# all differ: why` of all that follow. `$REGISTRY` is
+a registry on the engine's loopback address.
 """
 
 from __future__ import annotations
@@ -34,23 +35,27 @@ _SAME = (
 
 
 class Line(NamedTuple):
-    """`why`: the reason for which a cluster says something else."""
+    """`why`: the reason for which a cluster says something else, always or with some engines (`perhaps`)."""
 
     text: str
     why: str = ""
+    perhaps: bool = False
 
 
 def lines_of(file: Path) -> list[Line]:
     found: list[Line] = []
     here = rest = ""
+    perhaps = False
     for text in file.read_text().splitlines():
         if text.startswith("# differs: "):
             here = text.removeprefix("# differs: ")
+        elif text.startswith("# may differ: "):
+            here, perhaps = text.removeprefix("# may differ: "), True
         elif text.startswith("# all differ: "):
             rest = text.removeprefix("# all differ: ")
         elif text:
-            found.append(Line(text, here or rest))
-            here = ""
+            found.append(Line(text, here or rest, perhaps))
+            here, perhaps = "", False
     return found
 
 

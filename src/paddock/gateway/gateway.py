@@ -66,7 +66,7 @@ class Gateway:
         if call.client.started:
             call.client.closing = True
             return None
-        return problem(status, words)
+        return problem(status, self.hosts.by_name(call.environment, words))
 
     def _versioned(self, call: Call) -> None:
         newest = self.hosts.newest_api(call.environment)

@@ -41,6 +41,12 @@ class Hosts:
             raise ApiProblem(503, "no host of this environment is connected: see `paddock hosts`")
         return found[0]
 
+    def by_name(self, environment: str, words: str) -> str:
+        """A sentence with hosts' names in place of their ids, which users have never seen."""
+        for host in self.all(environment) if "host-" in words else ():
+            words = words.replace(host.id, host.name)
+        return words
+
     def newest_api(self, environment: str) -> Api:
         """What all engines speak that can be asked."""
         spoken = [api_of(host.facts.api_version) for host in self.reachable(environment)]

@@ -223,8 +223,12 @@ async def remove(call: Call) -> Answer:
 
     def decide(snapshot: Snapshot) -> tuple[list[Change], bool]:
         volume = snapshot.named(Volume, call.environment, name)
-        if volume is None or volume.removing:
+        if volume is None:
             return [], False
+        if volume.removing:
+            if not call.head.wants("force"):
+                raise no_such("volume", name)
+            return [], True
         if users := _users(snapshot, volume):
             raise ApiProblem(409, f"remove {name}: volume is in use - [{', '.join(_containers(snapshot, users))}]")
         return _gone(volume, "removed through the Docker API"), True

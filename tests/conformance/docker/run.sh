@@ -41,7 +41,7 @@ timeout -k 1 10 docker stats --format '{{.Name}}' life | head -1
 docker stats --no-stream nobody
 docker pause life
 docker pause life
-# differs: its engine knows it by its id
+# may differ: its engine knows it by its id
 docker exec life true
 docker ps --filter name=life --format '{{.Status}}'
 docker unpause life
@@ -55,7 +55,7 @@ docker restart -t 0 death
 docker rm death
 docker kill -s USR9 death
 docker kill death
-# differs: its engine knows it by its id
+# may differ: its engine knows it by its id
 docker kill death
 docker wait death
 docker ps -a --filter name=death --format '{{.Names}} {{.Status}}'
