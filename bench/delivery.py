@@ -2,10 +2,11 @@
 
     python bench/delivery.py [--hosts 1000] [--units 30000] [--stacks 1000] [--rate 4000] [--profile FILE]
 
-Everything runs in one process, the agents too; their share of its time is printed. Three scenes, each on a new store:
+Everything runs in one process, the agents too; their share of its time is printed. Scenes, each on a new store:
 
 - burst: all stacks are wished for at once, each in a commit of its own. A unit is delivered when its host's agent has
   decoded the assignment that holds it; sessions send only what is durable. Agents confirm, and report it running.
+- service: the same as one service of all the units.
 - paced: the same at `--rate` units a second; delay is from the commit of the wish to the unit's delivery.
 - change: on 100 hosts, one service of 100 units on one network is scaled by one; bytes sent to all and to each host.
 
@@ -379,6 +380,8 @@ async def run(options: argparse.Namespace) -> None:
         if "burst" in scenes:
             sizes = (options.hosts, options.units, options.stacks)
             await burst(Path(folder, "burst"), *sizes, options.profile)
+        if "service" in scenes:
+            await burst(Path(folder, "service"), options.hosts, options.units, 1, "")
         if "paced" in scenes:
             await paced(Path(folder, "paced"), options.hosts, options.units, options.stacks, options.rate)
         if "change" in scenes:
@@ -405,7 +408,7 @@ def main() -> None:
     parser.add_argument("--units", type=int, default=30_000)
     parser.add_argument("--stacks", type=int, default=1_000)
     parser.add_argument("--rate", type=float, default=4_000)
-    parser.add_argument("--scenes", default="burst,paced,change")
+    parser.add_argument("--scenes", default="burst,service,paced,change")
     parser.add_argument("--directory", help="where the stores are; default: the system's temporary one")
     parser.add_argument("--profile", default="", help="write a cProfile of the burst there")
     asyncio.run(run(parser.parse_args()))

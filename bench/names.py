@@ -27,7 +27,7 @@ from typing import cast
 import uvloop
 
 from paddock.drivers.names import NamedContainer, NamedNetwork, NameRecords, Names
-from paddock.model.assignment import NameAssignment
+from paddock.model.assignment import AddressAssignment
 from paddock.model.objects import NetworkId
 from paddock.world.world import machine_world
 
@@ -50,9 +50,10 @@ def addresses(service: int) -> tuple[str, ...]:
 def records(services: int) -> NameRecords:
     return NameRecords(
         networks=(NamedNetwork(network=NetworkId("net-1"), gateway=GATEWAY, subnet="127.85.0.0/16"),),
-        names=tuple(
-            NameAssignment(network=NetworkId("net-1"), name=f"service{one}.shop", addresses=addresses(one))
+        addresses=tuple(
+            AddressAssignment(network=NetworkId("net-1"), ipv4=address, names=(f"service{one}.shop",))
             for one in range(services)
+            for address in addresses(one)
         ),
         containers=(NamedContainer(addresses={NetworkId("net-1"): CLIENT}),),
     )

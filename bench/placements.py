@@ -102,7 +102,7 @@ def scheduler_alone(snapshot: Snapshot, batches: int, units: int) -> float:
     spec = wished("alone", 1, units, Placement()).services["s0"]
     began = time.process_time()
     for _ in range(batches):
-        ask = Ask(spec=spec, own=fleet.zeros(), failures=fleet.zeros())
+        ask = Ask(spec=spec, own=fleet.zeros(), failures=fleet.zeros(), leaving=fleet.zeros())
         fleet.take_at(spec, np.array(place(fleet, ask, units).where, dtype=np.int64))
     return time.process_time() - began
 

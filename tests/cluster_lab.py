@@ -290,10 +290,13 @@ def lab() -> Iterator[Lab]:
                 cluster.down()
 
 
+def cache() -> Path:
+    return Path(os.environ.get("PADDOCK_TEST_CACHE") or "/var/cache/paddock-tests")
+
+
 def load(cluster: Cluster) -> None:
-    cache = Path(os.environ.get("PADDOCK_TEST_CACHE") or "/var/cache/paddock-tests")
     for image in LOADED:
-        cluster.playground.load(images.build(image, cache))
+        cluster.playground.load(images.build(image, cache()))
 
 
 @contextlib.contextmanager

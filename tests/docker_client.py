@@ -19,6 +19,22 @@ def missing() -> str:
     return "" if shutil.which("docker") else "the docker command line is not installed"
 
 
+def compose_plugin(config: Path) -> str:
+    """Makes docker's plugins known to that configuration; why there is no `docker compose` for it, "" when there is.
+
+    `PADDOCK_TEST_CLI_PLUGINS` names a directory with the plugins, if docker does not find them by itself.
+    """
+    plugins = os.environ.get("PADDOCK_TEST_CLI_PLUGINS", "")
+    config.mkdir(parents=True, exist_ok=True)
+    if plugins and not (config / "cli-plugins").exists():
+        (config / "cli-plugins").symlink_to(plugins)
+    told = subprocess.run(
+        ["docker", "compose", "version"], env={**os.environ, "DOCKER_CONFIG": str(config)}, capture_output=True,
+        timeout=COMMAND_TIMEOUT_S, check=False,
+    )  # fmt: skip
+    return "" if told.returncode == 0 else "DOCKER COMPOSE NOT TRIED: the plugin is not installed"
+
+
 class Docker:
     """`docker …` with the given socket and a configuration of its own."""
 

@@ -27,10 +27,10 @@ from engines.one_engine import IMAGE, Machine, machine, shared_machine
 from paddock.agent.identity import KEY, Identity, save_identity
 from paddock.agent.sealing import write_private
 from paddock.model.assignment import (
+    AddressAssignment,
     ContainerAssignment,
     Endpoint,
     FileAssignment,
-    NameAssignment,
     NetworkAssignment,
     UnitAssignment,
 )
@@ -50,7 +50,7 @@ NETWORK = NetworkAssignment(
     network=NetworkId("network-1"), engine_name="shop_default", subnet="10.98.0.0/20", gateway="10.98.0.1",
     ip_range="10.98.0.0/28", vni=77, mtu=1450,
 )  # fmt: skip
-NAME = NameAssignment(network=NetworkId("network-1"), name="db", addresses=("10.98.4.2",))
+NAME = AddressAssignment(network=NetworkId("network-1"), ipv4="10.98.4.2", names=("db",))
 ITEM = UnitAssignment(
     unit=UNIT,
     desired=UnitDesired.RUN,

@@ -6,7 +6,6 @@ import io
 import json
 import os
 import re
-import signal
 import subprocess
 import tarfile
 from collections.abc import Iterator
@@ -15,14 +14,13 @@ from pathlib import Path
 import pytest
 
 import cluster_lab
+import local_registry
 from cluster_lab import Lab
-from waiting import until
 
 pytestmark = pytest.mark.engines
 
 LOW_BYTES, HIGH_BYTES = 3_000_000, 400_000
 COPIED = re.compile(r'event="image copied" image=(\S+) source=(\S+) target=(\S+) bytes=(\d+) layers_left_out=(\d+)')
-PORT = 5000
 
 
 class Cli:
@@ -157,6 +155,18 @@ def test_commit_and_import_come_to_the_cluster(cli: Cli) -> None:
     assert cli.done("run", "--rm", "imp:1") == "imported\n"
 
 
+def test_what_a_container_uses_anywhere_is_removed_nowhere(cli: Cli) -> None:
+    cli.built("shared:1", "FROM busybox\nRUN echo shared > /x\n")
+    for host in cli.lab.hosts:
+        cli.done("run", "--rm", "-e", f"constraint:node=={host}", "shared:1", "true")
+    cli.done("create", "--name", "holds", "-e", "constraint:node==h2", "shared:1")
+    assert cli.run("rmi", "shared:1").returncode == 1
+    assert all("shared:1" in cli.lists(host) for host in cli.lab.hosts)
+    cli.done("rm", "holds")
+    cli.done("rmi", "shared:1")
+    assert not any("shared:1" in cli.lists(host) for host in cli.lab.hosts)
+
+
 def test_what_a_container_uses_is_not_removed_and_prune_is_for_all_hosts(cli: Cli) -> None:
     cli.built("used:1", "FROM busybox\nLABEL test=prune\nRUN echo used > /x\n")
     cli.built("spare:1", "FROM busybox\nLABEL test=prune\nRUN echo spare > /x\n")
@@ -172,33 +182,8 @@ def test_what_a_container_uses_is_not_removed_and_prune_is_for_all_hosts(cli: Cl
 
 @pytest.fixture
 def registry(lab: Lab, tmp_path: Path) -> Iterator[str]:
-    """On the machine's side of the playground's bridge; the hosts' engines are told to trust it."""
-    address = f"{lab.ground.address}:{PORT}"
-    config = tmp_path / "registry.yml"
-    config.write_text(
-        f"version: 0.1\nstorage: {{filesystem: {{rootdirectory: {tmp_path}/registry}}}}\nhttp: {{addr: {address}}}\n"
-    )
-    with (tmp_path / "registry.log").open("wb") as log:
-        process = subprocess.Popen(["docker-registry", "serve", str(config)], stdout=log, stderr=log)
-    try:
-        for host in lab.hosts:
-            _trust(lab, host, address)
-        until(lambda: _trusted(lab, address), "the engines trust the registry")
+    with local_registry.registry(lab, tmp_path) as address:
         yield address
-    finally:
-        process.send_signal(signal.SIGTERM)
-        process.wait(10)
-
-
-def _trust(lab: Lab, host: str, address: str) -> None:
-    pid = lab.pid(host, "engine")
-    settings = Path(f"/proc/{pid}/root/etc/docker/daemon.json")
-    settings.write_text(json.dumps({**json.loads(settings.read_text()), "insecure-registries": [address]}))
-    os.kill(pid, signal.SIGHUP)
-
-
-def _trusted(lab: Lab, address: str) -> bool:
-    return all(address in lab.docker(host, "info", "-f", "{{.RegistryConfig.IndexConfigs}}") for host in lab.hosts)
 
 
 def test_push_and_pull_with_a_registry(cli: Cli, registry: str) -> None:

@@ -39,8 +39,22 @@ threading.Thread(target=Servers.udp.serve_forever).start()
 Servers.tcp.serve_forever()
 """
 """Says its host name over TCP 8000; sends UDP 8001 back."""
+WHO6 = """
+import os, socket, socketserver
+class Tcp(socketserver.BaseRequestHandler):
+    def handle(self):
+        self.request.sendall(os.environ["HOSTNAME"].encode())
+class Server(socketserver.ThreadingTCPServer):
+    address_family = socket.AF_INET6
+Server(("::", 8000), Tcp).serve_forever()
+"""
 ASK = """
 import json, socket, sys
+def find6(name):
+    try:
+        return sorted({found[4][0] for found in socket.getaddrinfo(name, None, socket.AF_INET6)})
+    except OSError:
+        return []
 def find(name):
     try:
         return sorted(socket.gethostbyname_ex(name)[2])
@@ -120,9 +134,29 @@ services:
     stop_grace_period: 1s
     networks: [closed]
     deploy: {{placement: {{constraints: ["node.hostname == h1"]}}}}
+  six:
+    image: python:3-slim
+    command: ["python3", "-u", "-c", {json.dumps(WHO6)}]
+    init: true
+    stop_grace_period: 1s
+    networks: [six]
+    deploy: {{replicas: 2, placement: {{max_replicas_per_node: 1}}}}
+  asked6:
+    image: python:3-slim
+    command: ["python3", "-u", "-c", {json.dumps(WHO6)}]
+    init: true
+    stop_grace_period: 1s
+    networks:
+      six: {{ipv6_address: "fd5a:7::77"}}
+      ula: {{}}
 networks:
   own:
     ipam: {{config: [{{subnet: 10.213.0.0/16}}]}}
+  six:
+    enable_ipv6: true
+    ipam: {{config: [{{subnet: "fd5a:7::/64"}}]}}
+  ula:
+    enable_ipv6: true
   closed:
     internal: true
 """
@@ -177,6 +211,26 @@ def test_addresses_lead_to_names_and_to_the_container(net: Stack) -> None:
     assert [str(name).split(".")[0] for name in reverse] == [view.name for view in views]
     who = ask(net.lab, asker, *(("who", one) for one in addresses))
     assert who == [net.lab.inspect(view)["Config"]["Hostname"] for view in views]
+
+
+def test_ipv6_spans_the_hosts_too(net: Stack) -> None:
+    views, asked = net.running("six"), net.one("asked6")
+    assert len({view.host for view in views}) == 2
+    found = {view.name: _six(net, view, "net_six") for view in (*views, asked)}
+    assert found[asked.name] == "fd5a:7::77"
+    assert all(ipaddress.IPv6Address(one) in ipaddress.IPv6Network("fd5a:7::/64") for one in found.values())
+    assert ipaddress.IPv6Address(_six(net, asked, "net_ula")).is_private
+    six = sorted(found[view.name] for view in views)
+    for view in (*views, asked):
+        others = [other for other in (*views, asked) if other.id != view.id]
+        names = ask(net.lab, view, ("find6", "six"), *(("reverse", found[other.name]) for other in others))
+        assert [names[0], *(str(name).split(".")[0] for name in names[1:])] == [six, *(one.name for one in others)]
+        who = ask(net.lab, view, *(("who", found[other.name]) for other in others))
+        assert who == [net.lab.inspect(other)["Config"]["Hostname"] for other in others]
+
+
+def _six(stack: Stack, view: ContainerView, network: str) -> str:
+    return str(stack.lab.inspect(view)["NetworkSettings"]["Networks"][network]["GlobalIPv6Address"])
 
 
 def test_links_are_names_of_their_owner_only(net: Stack) -> None:

@@ -101,7 +101,7 @@ def up(environment: dict[str, str]) -> None:
     assert done.returncode == 0, done.stderr
 
 
-@pytest.mark.parametrize("page", ["compose.md", "operations.md", "first-steps.md"])
+@pytest.mark.parametrize("page", ["compose.md", "operations.md", "docker.md", "first-steps.md"])
 def test_the_page_does_what_it_says(page: str, cluster: dict[str, str], tmp_path: Path) -> None:
     """first-steps.md comes last: it takes the playground down."""
     Reader(tmp_path, cluster).follow(DOCS / "guides" / page)

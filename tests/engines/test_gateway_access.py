@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import socket
 import ssl
 import subprocess
@@ -12,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from cluster_lab import Lab
-from docker_client import Docker, missing
+from docker_client import Docker, compose_plugin, missing
 
 pytestmark = [pytest.mark.engines, pytest.mark.skipif(bool(missing()), reason=missing())]
 DOCKER_PORT = 7445
@@ -104,6 +103,77 @@ def test_reaching_into_hosts_can_be_withheld(cluster: Lab, client: dict[str, str
     assert "may not reach into hosts" in docker(client, "--context", "far", "volume", "create", *options).stderr
 
 
+@pytest.fixture
+def powerful(cluster: Lab) -> Iterator[Docker]:
+    """The owner of the cluster, with a container that could do anything to its host, and a volume that is all of it."""
+    owner = Docker(cluster.ground.root / "server" / "docker.sock", cluster.ground.root / "owner")
+    owner.done("run", "-d", "--name", "powerful", "-v", "/:/host", "busybox", "sleep", "1000")
+    options = ("--opt", "type=none", "--opt", "o=bind", "--opt", "device=/")
+    owner.done("volume", "create", *options, "everything")
+    yield owner
+    owner("rm", "-f", "powerful")
+    owner("volume", "rm", "everything")
+
+
+def test_what_others_made_is_no_way_around(cluster: Lab, client: dict[str, str], powerful: Docker) -> None:
+    for words in (
+        ["exec", "powerful", "true"],
+        ["cp", "powerful:/host/etc/hostname", "-"],
+        ["attach", "--no-stdin", "powerful"],
+        ["export", "powerful"],
+        ["run", "--rm", "--volumes-from", "powerful", "busybox", "true"],
+        ["run", "--rm", "--pid", "container:powerful", "busybox", "true"],
+        ["run", "--rm", "-v", "everything:/host", "busybox", "true"],
+    ):
+        told = docker(client, "--context", "far", *words)
+        assert told.returncode != 0
+        said = "received 403" if words[0] == "attach" else "may not reach into hosts"
+        assert said in told.stderr, (words, told.stderr)
+    assert "powerful" in docker(client, "--context", "far", "ps").stdout
+
+
+def test_a_plain_container_is_reached_as_ever(cluster: Lab, client: dict[str, str]) -> None:
+    far = ("--context", "far")
+    assert (
+        docker(client, *far, "run", "-d", "--name", "plain", "-v", "plain:/d", "busybox", "sleep", "1000").returncode
+        == 0
+    )
+    try:
+        told = docker(client, *far, "exec", "-i", "plain", "wc", "-c", stdin="123")
+        assert (told.returncode, told.stdout.strip()) == (0, "3"), told.stderr
+        told = docker(client, *far, "run", "--rm", "--volumes-from", "plain", "busybox", "ls", "-d", "/d")
+        assert (told.returncode, told.stdout.strip()) == (0, "/d"), told.stderr
+    finally:
+        docker(client, *far, "rm", "-f", "plain")
+        docker(client, *far, "volume", "rm", "plain")
+
+
+def test_a_key_without_the_right_gives_none(cluster: Lab, tmp_path: Path) -> None:
+    """Neither to a stack, nor to a certificate that asks for it, nor to a command; and its end is the end of both."""
+    created = cluster.json("api-keys", "create", "builds", "--environment", "default", "--unprivileged")
+    (tmp_path / "key").write_text(created["key"])
+    environment = {
+        **cluster.environment, "PADDOCK_CONFIG": str(tmp_path / "c.json"), "DOCKER_CONFIG": str(tmp_path / "d")
+    }  # fmt: skip
+    environment.pop("DOCKER_HOST", None)
+    ca = cluster.ground.root / "server" / "ca.crt"
+    made = paddock(
+        cluster, environment, "context", "create", "builds", "--server", cluster.cluster.server, "--ca", str(ca),
+        "--key-file", str(tmp_path / "key"),
+    )  # fmt: skip
+    assert made.returncode == 0, made.stderr
+    told = docker(environment, "--context", "builds", "run", "--rm", "--privileged", "busybox", "true")
+    assert "may not reach into hosts" in told.stderr
+    (tmp_path / "compose.yaml").write_text("services: {a: {image: busybox, pid: host, command: sleep 9}}\n")
+    told = paddock(cluster, environment, "up", "-f", str(tmp_path / "compose.yaml"), "-p", "reaching", "-d")
+    assert told.returncode == 2
+    assert "PidMode=host (service a)" in told.stderr
+    assert docker(environment, "--context", "builds", "ps").returncode == 0
+    cluster.done("api-keys", "remove", created["id"])
+    assert docker(environment, "--context", "builds", "ps").returncode != 0
+    assert paddock(cluster, environment, "ps").returncode != 0
+
+
 def test_nobody_comes_in_without_a_certificate(cluster: Lab) -> None:
     assert pinged_without_certificate(cluster) == b""
 
@@ -126,13 +196,9 @@ def test_the_socket_is_its_owners_alone(cluster: Lab) -> None:
 
 @pytest.fixture
 def compose(cluster: Lab, tmp_path: Path) -> Iterator[Docker]:
-    config = tmp_path / "docker"
-    plugins = os.environ.get("PADDOCK_TEST_CLI_PLUGINS", "")
-    client = Docker(cluster.ground.root / "server" / "docker.sock", config)
-    if plugins:
-        (config / "cli-plugins").symlink_to(plugins)
-    if client("compose", "version").returncode:
-        pytest.skip("docker compose is not installed")
+    client = Docker(cluster.ground.root / "server" / "docker.sock", tmp_path / "docker")
+    if why := compose_plugin(tmp_path / "docker"):
+        pytest.skip(why)
     (tmp_path / "compose.yaml").write_text(COMPOSE)
     client.environment["COMPOSE_FILE"] = str(tmp_path / "compose.yaml")
     yield client

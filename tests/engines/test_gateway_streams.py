@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-import json
+import contextlib
+import resource
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -124,7 +126,7 @@ def test_a_connection_stays_after_what_an_engine_answered(docker: Docker, path: 
         ("POST", "/containers/create?name=-", {"Image": "busybox"}, 400),
         ("POST", "/containers/create", {"Image": "nosuchimage"}, 404),
         ("POST", "/containers/create", {"Image": "busybox", "Env": 3}, 400),
-        ("POST", "/containers/create", {"Image": "busybox", "HostConfig": {"NetworkMode": "none-such"}}, 404),
+        ("POST", "/containers/create", {"Image": "busybox", "HostConfig": {"NetworkMode": "none-such"}}, 400),
         ("POST", "/networks/create", {"Name": "host"}, 403),
     ],
 )
@@ -187,8 +189,8 @@ def settled(path: Path, exec_id: str) -> bool:
     return status == 200 and bool(told["Running"])
 
 
-def resident(cluster: Lab) -> int:
-    pages = Path(f"/proc/{cluster.pid(None, 'server')}/statm").read_text().split()[1]
+def resident(cluster: Lab, host: str | None = None, label: str = "server") -> int:
+    pages = Path(f"/proc/{cluster.pid(host, label)}/statm").read_text().split()[1]
     return int(pages) * 4096
 
 
@@ -205,17 +207,37 @@ def descriptors(cluster: Lab) -> int:
     return len(list(Path(f"/proc/{cluster.pid(None, 'server')}/fd").iterdir()))
 
 
-def test_many_streams_at_once(docker: Docker, path: Path) -> None:
-    docker.done("run", "-d", "--name", "told", "busybox", "sh", "-c", "sleep 2; echo now; sleep 1000")
-    readers = [Raw(path, timeout_s=30.0) for _ in range(100)]
-    try:
+STREAMS = 1000
+WAITS = ["sh", "-c", "while [ ! -e /go ]; do sleep 0.2; done; echo now; sleep 1000"]
+
+
+def test_a_thousand_streams_at_once(cluster: Lab, docker: Docker, path: Path) -> None:
+    """Asked for in one go; while they are open others are answered, and what comes reaches all of them."""
+    for host in cluster.hosts:
+        docker.done("run", "-d", "--name", f"told-{host}", "-e", f"constraint:node=={host}", "busybox", *WAITS)
+    with contextlib.ExitStack() as streams:
+        streams.callback(resource.setrlimit, resource.RLIMIT_NOFILE, resource.getrlimit(resource.RLIMIT_NOFILE))
+        resource.setrlimit(resource.RLIMIT_NOFILE, (resource.getrlimit(resource.RLIMIT_NOFILE)[1],) * 2)
+        before = {name: resident(cluster, *name) for name in processes(cluster)}
+        readers = [streams.enter_context(Raw(path, timeout_s=60.0)) for _ in range(STREAMS)]
+        for at, raw in enumerate(readers):
+            name = f"told-{cluster.hosts[at % 3]}"
+            if at % 2:
+                raw.request("POST", f"/containers/{name}/attach?stream=1&stdout=1", headers=UPGRADE)
+            else:
+                raw.request("GET", f"/containers/{name}/logs?follow=1&stdout=1")
+        assert {raw.head()[0] for raw in readers} == {101, 200}
+        began = time.monotonic()
+        assert docker.done("exec", f"told-{cluster.hosts[0]}", "echo", "hi") == "hi"
+        assert time.monotonic() - began < 10
+        for host in cluster.hosts:
+            docker.done("exec", f"told-{host}", "touch", "/go")
         for raw in readers:
-            raw.request("GET", "/containers/told/logs?follow=1&stdout=1")
-        for raw in readers:
-            assert raw.head()[0] == 200
-        for raw in readers:
-            assert b"now" in raw.some()
-    finally:
-        for raw in readers:
-            raw.socket.close()
-    assert json.loads(docker.done("inspect", "told"))[0]["State"]["Running"]
+            raw.until(b"now")
+        grown = {name: resident(cluster, *name) - before[name] for name in before}
+        assert all(size < STREAMS * 300 * 2**10 for size in grown.values()), grown
+    until(lambda: descriptors(cluster) < STREAMS, "the server let go of the streams", 30)
+
+
+def processes(cluster: Lab) -> list[tuple[str | None, str]]:
+    return [(None, "server"), *((host, "agent") for host in cluster.hosts)]

@@ -10,12 +10,12 @@ from pathlib import Path
 
 import pytest
 
+from named import Named, records_of
 from network_engines import IMAGE, Engine
 from network_lab import MTU, Lab, command
 from paddock.drivers.forwarder import Forwarder
 from paddock.drivers.names import NamedContainer, NamedNetwork, NameRecords, Names
 from paddock.drivers.resolv_conf import Resolvers
-from paddock.model.assignment import NameAssignment
 from paddock.model.objects import NetworkId
 from paddock.world.world import machine_world
 from waiting import until
@@ -43,7 +43,7 @@ class Cluster:
         self.lab = Lab.up(2, bridges=False)
         self.engines = {name: Engine(host, folder / name) for name, host in self.lab.hosts.items()}
         self.names = {name: host.inside.run(_names()) for name, host in self.lab.hosts.items()}
-        self.records: tuple[NameAssignment, ...] = ()
+        self.records: tuple[Named, ...] = ()
 
     def up(self) -> None:
         for name, engine in self.engines.items():
@@ -81,10 +81,10 @@ class Cluster:
             host.inside.run(self.names[name].update(self.records_of(name)))
 
     def records_of(self, host: str) -> NameRecords:
-        return NameRecords(
-            networks=(NamedNetwork(network=NET, gateway=self.lab.hosts[host].gateway, subnet="10.96.0.0/16"),),
-            names=self.records,
-            containers=tuple(
+        return records_of(
+            (NamedNetwork(network=NET, gateway=self.lab.hosts[host].gateway, subnet="10.96.0.0/16"),),
+            self.records,
+            tuple(
                 NamedContainer(addresses={NET: address}, links={"database": "db"})
                 for address, home in self.lab.where.items()
                 if home == host
@@ -117,8 +117,8 @@ async def _names() -> Names:
     return Names(world, forwarder=Forwarder(world, Nowhere()))
 
 
-def named(name: str, *addresses: str, reverse: bool = False) -> NameAssignment:
-    return NameAssignment(network=NET, name=name, addresses=addresses, reverse=reverse)
+def named(name: str, *addresses: str, reverse: bool = False) -> Named:
+    return Named(NET, name, addresses, reverse)
 
 
 @pytest.fixture(scope="module")
@@ -239,16 +239,13 @@ def test_names_are_answered_on_an_internal_network_and_nothing_leaves_it(cluster
         *("--opt=com.docker.network.bridge.name=pdkvault", "vault"),
     )
     base = cluster.records_of("h1")
-    vault = NameRecords(
-        networks=(
+    vault = records_of(
+        (
             *base.networks,
             NamedNetwork(network=VAULT, gateway="10.97.0.1", subnet="10.97.0.0/16", internal=True),
         ),
-        names=(
-            *base.names,
-            NameAssignment(network=VAULT, name="safe", addresses=("10.97.0.9", "10.97.9.9")),
-        ),
-        containers=(*base.containers, NamedContainer(addresses={VAULT: "10.97.0.9"})),
+        (*cluster.records, Named(VAULT, "safe", ("10.97.0.9", "10.97.9.9"))),
+        (*base.containers, NamedContainer(addresses={VAULT: "10.97.0.9"})),
     )
     assert host.inside.run(cluster.names["h1"].update(vault)) == {}
     words = ("--name=vault-safe-1", "--network=vault", "--ip=10.97.0.9", "--dns=10.97.0.1", IMAGE, "sleep", "3600")

@@ -286,6 +286,32 @@ def test_after_any_storm_it_is_as_wished_and_was_safe_all_along(stack: StackSpec
         as_wished(cluster, name)
 
 
+def test_two_drains_and_no_third_unit_in_a_slot() -> None:
+    """Found by the storm: the successor's host was drained as well, and while it went there was a successor again."""
+    cluster = Cluster.of(4)
+    cluster.check = safe
+    update = UpdatePolicy(parallelism=0, order="start-first")
+    cluster.up(make_stack(make_service("db", replicas=3, placement=Placement(max_per_host=2), update=update)))
+    for event in [("drain", 3), ("drain", 4), ("time", 0.2), ("step", None)]:
+        happen(cluster, event)
+    cluster.settle()
+    assert cluster.where("db") in (["h1", "h1", "h2"], ["h1", "h2", "h2"])
+
+
+@QUICK
+@given(st.integers(2, 5), st.integers(1, 8), st.integers(0, 3), st.sampled_from(["start-first", "stop-first"]))
+def test_an_update_leaves_units_as_spread_as_they_were(hosts: int, replicas: int, parallelism: int, order: Any) -> None:
+    cluster = Cluster.of(hosts)
+    cluster.check = safe
+    update = UpdatePolicy(parallelism=parallelism, order=order, monitor_s=1.0)
+    for image in ("one", "two", "three"):
+        cluster.up(make_stack(make_service("web", replicas=replicas, image=image, update=update)))
+        cluster.settle()
+        assert {_revision(cluster.snapshot, unit).spec.container.image for unit in cluster.live("web")} == {image}
+        counts = Counter(cluster.where("web"))
+        assert max(counts.values()) - min(counts.get(f"h{at + 1}", 0) for at in range(hosts)) <= 1, counts
+
+
 @QUICK
 @given(stacks(), st.lists(events, max_size=8), st.randoms(use_true_random=False))
 def test_the_order_of_tables_means_nothing(stack: StackSpec, storm: list[tuple[str, Any]], random: Any) -> None:

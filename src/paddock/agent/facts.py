@@ -18,6 +18,7 @@ _SIOCGIFADDR, _SIOCGIFMTU = 0x8915, 0x8921
 _ROUTES = Path("/proc/net/route")
 _OURS = ("pdk",)
 """Beginnings of the names of devices that cluster networks make on hosts."""
+_IPV6 = Path("/proc/net/if_inet6")
 _LEAST_PREFIX = 8
 """Wider routes are defaults in disguise, such as 0.0.0.0/1 of a VPN."""
 
@@ -29,7 +30,7 @@ async def facts_of(engine: Engine, server: tuple[str, int]) -> HostFacts:
     """
     seen = await engine.facts()
     address = await source_address(server)
-    mtu, found = await asyncio.to_thread(lambda: (mtu_of(address), _subnets_now()))
+    mtu, found, six = await asyncio.to_thread(lambda: (mtu_of(address), _subnets_now(), _IPV6.exists()))
     return HostFacts(
         address=address,
         engine_version=seen.version,
@@ -44,6 +45,7 @@ async def facts_of(engine: Engine, server: tuple[str, int]) -> HostFacts:
         subnets=found,
         agent_version=__version__,
         engine_labels=seen.labels,
+        ipv6=six,
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator
+from typing import NamedTuple
 
 from paddock.agent.session import Session
 from paddock.drivers.engine import Engine, Say
@@ -23,6 +24,13 @@ MOST_IN_MESSAGE = 100
 FETCH_TIMEOUT_S = 3600.0
 
 
+class Brought(NamedTuple):
+    """`found` False: no other host has it, and the registry may be asked, showing it `auth`."""
+
+    found: bool
+    auth: str = ""
+
+
 class Images:
     """`follow` and `run` for ever; `bring` before anything is pulled from a registry."""
 
@@ -33,7 +41,7 @@ class Images:
         self._held: dict[str, HeldImage] | None = None
         self._told: dict[str, HeldImage] | None = None
         self._session: Session | None = None
-        self._asked: dict[int, tuple[asyncio.Future[bool], Say]] = {}
+        self._asked: dict[int, tuple[asyncio.Future[Brought], Say]] = {}
         self._requests = 0
         self._bringing: dict[str, asyncio.Lock] = {}
 
@@ -60,30 +68,33 @@ class Images:
         elif message.error:
             answer.set_exception(Transient(message.error))
         else:
-            answer.set_result(message.found)
+            answer.set_result(Brought(found=message.found, auth=message.auth))
 
     # Bringing
 
-    async def bring(self, step: PullImage, say: Say) -> bool:
-        """Whether the host has it now; if not, no other host has it. Raises `Transient` for trouble on the way."""
-        lock = self._bringing.setdefault(step.image, asyncio.Lock())
+    async def bring(self, step: PullImage, say: Say) -> Brought:
+        """Raises `Transient` for trouble on the way."""
+        wanted = step.image_id or step.image
+        lock = self._bringing.setdefault(wanted, asyncio.Lock())
         try:
             async with lock:
-                return await self._engine.has_image(step.image) or await self._ask(step, say)
+                if not step.always and await self._engine.has_image(wanted):
+                    return Brought(found=True)
+                return await self._ask(step, say)
         finally:
             if not lock.locked():
-                self._bringing.pop(step.image, None)
+                self._bringing.pop(wanted, None)
 
-    async def _ask(self, step: PullImage, say: Say) -> bool:
+    async def _ask(self, step: PullImage, say: Say) -> Brought:
         session = self._session
         if session is None:
-            return False
+            return Brought(found=False)
         self._requests += 1
         request = self._requests
-        answer: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
+        answer: asyncio.Future[Brought] = asyncio.get_running_loop().create_future()
         self._asked[request] = (answer, say)
         try:
-            await session.tell(FetchImage(request=request, image=step.image, platform=step.platform))
+            await session.tell(_asked(request, step))
             async with asyncio.timeout(FETCH_TIMEOUT_S):
                 return await answer
         except TimeoutError:
@@ -134,6 +145,12 @@ class Images:
                 return
         if self._session is session:
             self._told = held
+
+
+def _asked(request: int, step: PullImage) -> FetchImage:
+    if step.image_id:
+        return FetchImage(request=request, image=step.image_id, name=step.image, platform=step.platform)
+    return FetchImage(request=request, image=step.image, platform=step.platform, pulled=step.always)
 
 
 def differences(

@@ -29,6 +29,7 @@ from paddock.model.reports import UnitReport
 from paddock.model.steps import (
     ConnectNetwork,
     CreateContainer,
+    PointResolver,
     PrepareContainer,
     PullImage,
     RefuseUnit,
@@ -79,6 +80,7 @@ class _Notes:
         self.missing_images: dict[str, None] = {}
         self.pulled_images: dict[str, None] = {}
         self.foreign: dict[str, ObservedContainer] = {}
+        self.names_told_s = -1.0
         self.failed_pulls = 0
         self.interrupt: asyncio.Timeout | None = None
 
@@ -92,6 +94,7 @@ class Keeper:
         self._ledger = parts.ledger
         self._sight = Sight(parts.ledger, parts.observer)
         self._notes: dict[UnitId, _Notes] = {}
+        self._minded: dict[str, None] = {}
         self._wake = asyncio.Event()
         parts.observer.on_change = self._container_changed
         parts.observer.on_list = self._listed
@@ -121,7 +124,7 @@ class Keeper:
                 if notes.interrupt is not None:
                     notes.interrupt.reschedule(asyncio.get_running_loop().time())
         self._sweep()
-        if any(kind in kinds for kind in ("unit", "network", "peer", "name")):
+        if any(kind in kinds for kind in ("unit", "network", "peer", "address", "name")):
             self._parts.networks.changed()
         if "unit" in kinds or "volume" in kinds:
             self._parts.volumes.changed()
@@ -184,12 +187,14 @@ class Keeper:
             return
 
     async def _turn(self, assignment: UnitAssignment, notes: _Notes) -> float | None:
+        await self._mind(assignment)
         before = self._ledger.progress_of(assignment.unit)
         seen = self._look(assignment, before, notes, await self._elsewhere(assignment))
         progress = remember(assignment, seen, before)
         if progress != before or assignment.unit not in self._ledger.progress:
             self._record(assignment.unit, progress)
         self._report(report_of(assignment, seen, progress))
+        await self._tell_names(assignment, seen, notes)
         step = next_step(assignment, seen, progress)
         if step is None:
             leaves = assignment.unit in self._ledger.leaving and (
@@ -246,6 +251,33 @@ class Keeper:
         found = {name: await self._parts.engine.inspect(name) for name in names if name not in own and name not in ours}
         return {name: container for name, container in found.items() if container is not None}
 
+    # What was adopted
+
+    async def _mind(self, assignment: UnitAssignment) -> None:
+        """Containers without our label are looked at because they are named here."""
+        for container in assignment.containers:
+            if container.adopts and container.adopts not in self._minded:
+                self._parts.engine.mind(container.adopts)
+                await self._parts.observer.refresh(container.adopts)
+                self._minded[container.adopts] = None
+
+    async def _tell_names(self, assignment: UnitAssignment, seen: ObservedUnit, notes: _Notes) -> None:
+        """A container made without us asks the engine for names; from its (re)start on it is to ask us."""
+        asked = {container.adopts: container for container in assignment.containers if container.adopts}
+        for observed in seen.containers:
+            container = asked.get(observed.id)
+            if container is None or observed.state != "running" or notes.names_told_s == observed.started_at_s:
+                continue
+            networks = [self._ledger.networks.get(endpoint.network) for endpoint in container.endpoints]
+            joined = [one for one in networks if one is not None and one.engine_name in observed.networks]
+            if not joined:
+                continue
+            notes.names_told_s = observed.started_at_s
+            try:
+                await self._parts.engine.apply(PointResolver(container=observed.id, nameserver=joined[0].gateway))
+            except StepRefused as error:
+                self._world.log.warning("names are not ours to answer", unit=assignment.unit, error=error.message)
+
     # Doing
 
     async def _do(self, assignment: UnitAssignment, step: UnitStep, notes: _Notes) -> bool:
@@ -268,16 +300,20 @@ class Keeper:
     async def _apply(self, assignment: UnitAssignment, step: UnitStep, notes: _Notes) -> None:
         match step:
             case CreateContainer():
-                container = await self._parts.engine.apply(await self._prepared(step))
-                notes.foreign.clear()
-                await self._parts.observer.refresh(container)
+                await self._create(step, notes)
             case PrepareContainer():
                 await self._prepare(step)
             case PullImage():
                 await self._pull(assignment, step, notes)
             case StartContainer():
                 await self._start(assignment, step)
-            case StopContainer() | RemoveContainer() | RenameContainer() | ConnectNetwork():
+            case ConnectNetwork():
+                for adopted in assignment.containers:
+                    if adopted.adopts:
+                        await self._parts.networks.ensure(adopted)
+                await self._parts.engine.apply(step)
+                await self._parts.observer.refresh(step.container)
+            case StopContainer() | RemoveContainer() | RenameContainer():
                 await self._parts.engine.apply(step)
                 await self._parts.observer.refresh(step.container)
             case RefuseUnit():
@@ -289,11 +325,20 @@ class Keeper:
         await self._parts.networks.settle(step.container)
         self._record(step.unit, replace(self._ledger.progress_of(step.unit), prepared=tuple(networks)))
 
-    async def _prepared(self, step: CreateContainer) -> CreateContainer:
-        networks = await self._parts.networks.ensure(step.container)
+    async def _create(self, step: CreateContainer, notes: _Notes) -> None:
+        """Networks are made meanwhile: an engine looks for them when it starts the container, and not before."""
+        networks = self._parts.networks.of(step.container)
         await self._parts.volumes.ensure(step.container)
-        binds = self._parts.files.place(step.container, self._file)
-        return replace(step, networks=networks, binds=binds)
+        step = replace(step, networks=networks, binds=self._parts.files.place(step.container, self._file))
+        made, ensured = await asyncio.gather(
+            self._parts.engine.apply(step), self._parts.networks.ensure(step.container), return_exceptions=True
+        )
+        if isinstance(made, str):
+            notes.foreign.clear()
+            await self._parts.observer.refresh(made)
+        for failure in (ensured, made):
+            if isinstance(failure, BaseException):
+                raise failure
 
     async def _start(self, assignment: UnitAssignment, step: StartContainer) -> None:
         for container in assignment.containers:
@@ -317,8 +362,9 @@ class Keeper:
 
         try:
             async with asyncio.timeout(None) as notes.interrupt:
-                if step.always or not await self._parts.images.bring(step, say):
-                    await self._parts.engine.apply(step, say)
+                brought = await self._parts.images.bring(step, say)
+                if step.always or not brought.found:
+                    await self._parts.engine.apply(_to_pull(step, brought.auth), say)
         except TimeoutError:
             return
         except Transient as error:
@@ -406,6 +452,18 @@ class Keeper:
             self._world.log.info("containers of an unknown unit are removed", unit=unit)
             self._world.probe("a container in no assignment is removed")
             self._ledger.leave(unit)
+
+
+def _to_pull(step: PullImage, auth: str) -> PullImage:
+    """Raises `StepRefused` for an image that no registry may be asked for."""
+    if step.image_id:
+        raise StepRefused(
+            f"the image {step.image} that was built ({step.image_id[7:19]}) is on no connected host any more: "
+            "`paddock up --build` builds it again"
+        )
+    if not step.asks_registry:
+        raise StepRefused(f"image {step.image} is on no connected host, and its pull policy is never")
+    return replace(step, auth=auth)
 
 
 def _steady(container: ObservedContainer) -> bool:

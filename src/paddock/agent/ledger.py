@@ -14,6 +14,7 @@ import apsw
 import msgspec
 from msgspec.structs import replace
 
+from paddock.agent.ledger_formats import FORMAT, items_of_format_1
 from paddock.agent.sealing import Sealing
 from paddock.core.lifecycle import take_over
 from paddock.model.assignment import AnyItem, Assignment, FileAssignment, NetworkAssignment, UnitAssignment, key_of
@@ -23,7 +24,6 @@ from paddock.model.observed import Progress
 from paddock.wire.messages import Assign
 from paddock.world.disk import Disk, MachineDisk
 
-FORMAT = 1
 BUSY_TIMEOUT_MS = 5000
 PAGES_TO_CHECKPOINT = 4000
 """16 MiB of log before SQLite itself, within a write, waits for the disk."""
@@ -163,6 +163,8 @@ class Ledger:
                 f"the agent's ledger {self._path} was written by a newer Paddock (format {found})",
                 hint="install that version again, or move the file away",
             )
+        if found < FORMAT:
+            self._bring_up_to_date()
         self._database.execute("REPLACE INTO meta VALUES ('format', ?)", (str(FORMAT),))
         # An agent killed between applying and syncing left what only looks kept, and what is here is acted upon.
         disk.sync(self._log)
@@ -175,6 +177,17 @@ class Ledger:
         for unit, body in self._database.execute("SELECT unit, body FROM progress"):
             self.progress[UnitId(unit)] = _decode_progress(body)
         self._index()
+
+    def _bring_up_to_date(self) -> None:
+        """All of it or nothing: a power failure in between finds the older form again."""
+        items = items_of_format_1(dict(self._database.execute("SELECT key, body FROM items WHERE key LIKE 'name/%'")))
+        self._write(
+            [
+                ("DELETE FROM items WHERE key LIKE 'name/%'", ()),
+                *(("REPLACE INTO items VALUES (?, ?)", (key, _encode(item))) for key, item in items.items()),
+                ("REPLACE INTO meta VALUES ('format', ?)", (str(FORMAT),)),
+            ]
+        )
 
     def _index(self) -> None:
         """Most of a large assignment is peers and names; keepers look at units and networks at every turn."""

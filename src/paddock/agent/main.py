@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import resource
 import signal
 from pathlib import Path
 
@@ -41,7 +42,14 @@ def run_agent(config: AgentConfig, world: World | None = None) -> int:
     data = Path(config.data)
     identity = load_identity(data)
     lock(data)
+    _raise_file_limit()
     return asyncio.run(_serve(config, identity, world))
+
+
+def _raise_file_limit() -> None:
+    """Every stream takes two descriptors."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
 async def _serve(config: AgentConfig, identity: Identity, world: World) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Mapping, Sequence
+from ipaddress import ip_network
 from typing import Protocol
 
 from paddock.agent.ledger import Ledger
@@ -12,6 +13,7 @@ from paddock.drivers.docker_body import bridge_of
 from paddock.drivers.engine import Engine
 from paddock.drivers.vxlan import Peer, WantedNetwork
 from paddock.model.assignment import (
+    AddressAssignment,
     ContainerAssignment,
     NameAssignment,
     NetworkAssignment,
@@ -28,6 +30,8 @@ GATHER_S = 0.02
 """So long changes are gathered before the kernel and the names server are told."""
 AGAIN_S = 60.0
 SETTLE_TIMEOUT_S = 5.0
+LINGER_S = 2.0
+"""So long an unneeded network stays: docker-compose 1 disconnects a container before its start and connects it anew."""
 
 
 class Told(Protocol):
@@ -52,7 +56,7 @@ class NamesDriver(Protocol):
 
 
 class Networks:
-    """`ensure` before a container is created; the rest happens in `run` after `changed`."""
+    """`ensure` before a container is started; the rest happens in `run` after `changed`."""
 
     def __init__(
         self, ledger: Ledger, engine: Engine, drivers: tuple[OverlayDriver, NamesDriver], world: World
@@ -62,6 +66,7 @@ class Networks:
         self._overlay, self._names = drivers
         self._world = world
         self._there: dict[NetworkId, NetworkAssignment | None] = {}
+        self._unneeded_since: dict[NetworkId, float] = {}
         self._listed = False
         self._found_names: dict[NetworkId, str] = {}
         self._ensuring = asyncio.Lock()
@@ -75,18 +80,32 @@ class Networks:
         """Networks this host was given -> their name on the engine."""
         return {network.network: network.engine_name for network in self._ledger.networks.values()}
 
+    def of(self, container: ContainerAssignment) -> dict[NetworkId, NetworkAssignment]:
+        assigned = self._ledger.networks
+        return {endpoint.network: assigned[endpoint.network] for endpoint in container.endpoints}
+
     async def ensure(self, container: ContainerAssignment) -> dict[NetworkId, NetworkAssignment]:
         """The container's networks, made on the engine where they were not."""
-        assigned = self._ledger.networks
-        wanted = {endpoint.network: assigned[endpoint.network] for endpoint in container.endpoints}
+        wanted = self.of(container)
         async with self._ensuring:
             for network in wanted.values():
                 if self._there.get(network.network) != network:
+                    await self._make_room(network)
                     await self._engine.apply(EnsureNetwork(network=network))
                     self._there[network.network] = network
                     self._world.log.info("network is on the engine", network=network.engine_name)
                     self.changed()
         return wanted
+
+    async def _make_room(self, wanted: NetworkAssignment) -> None:
+        """A name, a number and a subnet are free again before every host has given up the network that had them."""
+        needed = self._needed()
+        for network, there in list(self._there.items()):
+            if there is None or network in needed or network == wanted.network or not _clash(there, wanted):
+                continue
+            await self._engine.apply(RemoveNetwork(name=there.engine_name))
+            self._there.pop(network, None)
+            self._world.log.info("network is gone from the engine", network=there.engine_name)
 
     async def settle(self, container: ContainerAssignment) -> None:
         """Until the kernel knows the container's networks. Not for ever: it starts anyway and is reached later."""
@@ -115,7 +134,7 @@ class Networks:
         backoff = Backoff(self._world, first_s=0.2, most_s=10.0)
         while True:
             try:
-                async with asyncio.timeout(AGAIN_S):
+                async with asyncio.timeout(self._pause_s()):
                     await self._wake.wait()
             except TimeoutError:
                 self._listed = False
@@ -131,6 +150,12 @@ class Networks:
                 continue
             async with self._settled:
                 self._settled.notify_all()
+
+    def _pause_s(self) -> float:
+        """Until something unneeded is to go, or it is time to look again. What would not go waits for the latter."""
+        now_s = self._world.clock.monotonic_s()
+        left = [since_s + LINGER_S - now_s for since_s in self._unneeded_since.values()]
+        return min([AGAIN_S, *(left_s for left_s in left if left_s > 0)])
 
     async def _bring_about(self) -> None:
         if not self._listed:
@@ -176,9 +201,13 @@ class Networks:
         if self._ledger.version == 0:
             return
         needed = self._needed()
-        for network in [network for network in self._there if network not in needed]:
+        now_s = self._world.clock.monotonic_s()
+        known = self._unneeded_since
+        unneeded = {network: known.get(network, now_s) for network in self._there if network not in needed}
+        self._unneeded_since = unneeded
+        for network in [network for network, since_s in unneeded.items() if now_s - since_s >= LINGER_S]:
             async with self._ensuring:
-                if network in self._needed():
+                if network in self._needed() or network not in self._there:
                     continue
                 gone = self._there[network]
                 name = gone.engine_name if gone is not None else self._found_names.get(network, "")
@@ -208,7 +237,7 @@ class Networks:
         peers: dict[NetworkId, list[Peer]] = {}
         for item in self._ledger.items.values():
             if isinstance(item, PeerAssignment):
-                peer = Peer(ipv4=item.ipv4, mac=item.mac, host_address=item.host_address)
+                peer = Peer(ipv4=item.ipv4, ipv6=item.ipv6, mac=item.mac, host_address=item.host_address)
                 peers.setdefault(item.network, []).append(peer)
         return peers
 
@@ -234,15 +263,20 @@ class Networks:
             for container in unit.containers
             if container.endpoints
         ]
-        names = [item for item in self._ledger.items.values() if isinstance(item, NameAssignment)]
+        items = [item for item in self._ledger.items.values() if isinstance(item, AddressAssignment | NameAssignment)]
         return NameRecords(
             networks=tuple(
                 NamedNetwork(
-                    network=network.network, gateway=network.gateway, subnet=network.subnet, internal=network.internal
+                    network=network.network,
+                    gateway=network.gateway,
+                    subnet=network.subnet,
+                    subnet6=network.subnet6,
+                    internal=network.internal,
                 )
                 for network in networks
             ),
-            names=tuple(name for name in names if name.network in there),
+            addresses=tuple(one for one in items if isinstance(one, AddressAssignment) and one.network in there),
+            known=tuple(one for one in items if isinstance(one, NameAssignment) and one.network in there),
             containers=tuple(containers),
         )
 
@@ -251,3 +285,9 @@ class Networks:
             if self._problems.get(where) != words:
                 self._world.log.error("network problem", where=where, error=words)
         self._problems = problems
+
+
+def _clash(one: NetworkAssignment, other: NetworkAssignment) -> bool:
+    if one.vni == other.vni or one.engine_name == other.engine_name:
+        return True
+    return ip_network(one.subnet).overlaps(ip_network(other.subnet))

@@ -32,11 +32,13 @@ class Sight:
 
     def own_containers(self, assignment: UnitAssignment) -> tuple[ObservedContainer, ...]:
         units = (assignment.unit, assignment.reuses)
+        adopted = [container.adopts for container in assignment.containers if container.adopts]
         return tuple(
             container
             for container in self._observer.containers()
             if self._owners.get(container.id) == assignment.unit
             or (container.id not in self._owners and container.unit is not None and container.unit in units)
+            or (container.id not in self._owners and container.id in adopted)
         )
 
     def named(self, names: Iterable[str], own: Iterable[ObservedContainer]) -> dict[str, ObservedContainer]:
@@ -53,6 +55,9 @@ class Sight:
         owner = self._owners.get(container.id)
         candidates = [owner, container.unit]
         candidates += [item.unit for item in self._assigned() if container.name in _cared_for(item)]
+        candidates += [
+            item.unit for item in self._assigned() if any(one.adopts == container.id for one in item.containers)
+        ]
         candidates += [item.unit for item in self._assigned() if item.reuses and item.reuses == container.unit]
         return tuple(dict.fromkeys(unit for unit in candidates if unit is not None))
 

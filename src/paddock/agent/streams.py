@@ -18,9 +18,13 @@ from paddock.wire.messages import OpenStream
 from paddock.world.world import World
 
 EOF = "eof"
-READ_BYTES = 65536
+READ_BYTES = 256 * 1024
 DIAL_TIMEOUT_S = 10.0
 CLOSE_TIMEOUT_S = 5.0
+SMALL_BYTES = 16 * 1024
+FEW = 8
+GATHER_S = 0.001
+"""An engine writes logs line by line, and every message costs: after a few small ones, more is read at a time."""
 GATHERED_BYTES = 256 * 1024
 SAVE_SILENCE_S = 600.0
 """An engine writes the whole image to its disk before it sends the first byte."""
@@ -146,9 +150,13 @@ async def _to_engine(channel: StreamChannel, writer: asyncio.StreamWriter, broke
 
 
 async def _from_engine(reader: asyncio.StreamReader, channel: StreamChannel, broken: asyncio.Event) -> None:
+    small = 0
     try:
         while data := await reader.read(READ_BYTES):
             await channel.send(data)
+            small = small + 1 if len(data) < SMALL_BYTES else 0
+            if small > FEW:
+                await asyncio.sleep(GATHER_S)
         await channel.send(EOF)
     except (ChannelClosed, OSError):
         broken.set()

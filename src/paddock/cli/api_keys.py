@@ -46,12 +46,19 @@ async def _fetch() -> Sequence[ApiKeyView]:
         return await client.api_keys()
 
 
-HEADERS = ("ID", "NAME", "ENVIRONMENT", "CREATED", "EXPIRES")
+HEADERS = ("ID", "NAME", "ENVIRONMENT", "RIGHTS", "CREATED", "EXPIRES")
 
 
 def rows(views: Sequence[ApiKeyView], now: float) -> list[tuple[str, ...]]:
     return [
-        (view.id, view.name, view.environment or "(all)", output.since(view.created_at_s, now), _expires(view, now))
+        (
+            view.id,
+            view.name,
+            view.environment or "(all)",
+            "full" if view.privileged else "unprivileged",
+            output.since(view.created_at_s, now),
+            _expires(view, now),
+        )
         for view in views
     ]
 
@@ -65,6 +72,7 @@ def _expires(view: ApiKeyView, now: float) -> str:
 @app.command(
     epilog=examples(
         "paddock api-keys create ci --environment staging",
+        "paddock api-keys create builds --environment ci --unprivileged",
         "paddock api-keys create visitor --ttl 3600 > visitor.key",
     )
 )
@@ -72,10 +80,11 @@ def create(
     name: str = Argument(REQUIRED, help="What it is for."),
     environment: str = Option("", "--environment", help="Good for this environment only; else for all."),
     ttl: float = Option(0, "--ttl", metavar="SECONDS", help="How long it is good for; 0 is for ever."),
+    unprivileged: bool = Option(False, "--unprivileged", help="Containers run with it may not reach into hosts."),
     as_json: bool = Option(False, "--json", help="As JSON."),
 ) -> None:
     """Create an API key and print it, this once."""
-    created = run(_create(NewApiKey(name=name, environment=environment, ttl_s=ttl)))
+    created = run(_create(NewApiKey(name=name, environment=environment, ttl_s=ttl, privileged=not unprivileged)))
     if as_json:
         output.print_json(created)
         return

@@ -36,6 +36,8 @@ STACKS, SERVICES, LOOK, CLUSTER = "Stacks", "Services and containers", "Looking"
 COMMANDS: dict[str, Entry] = {
     "up": Entry("paddock.cli.up", STACKS, "Run what the compose files say, and follow it until it runs."),
     "down": Entry("paddock.cli.down", STACKS, "Stop and remove a stack."),
+    "adopt": Entry("paddock.cli.adopt", STACKS, "Take over what docker compose started on one host, as it runs."),
+    "build": Entry("paddock.cli.build", STACKS, "Build the images of compose files on the cluster."),
     "config": Entry("paddock.cli.config", STACKS, "Print the compose files as one canonical model."),
     "stacks": Entry("paddock.cli.stacks", STACKS, "List stacks."),
     "services": Entry("paddock.cli.services", SERVICES, "List services."),
@@ -61,6 +63,7 @@ COMMANDS: dict[str, Entry] = {
     "networks": Entry("paddock.cli.networks", CLUSTER, "List networks."),
     "volumes": Entry("paddock.cli.volumes", CLUSTER, "List and remove volumes."),
     "environments": Entry("paddock.cli.environments", CLUSTER, "List, create and remove environments."),
+    "registry": Entry("paddock.cli.registry", CLUSTER, "Log in at registries, for everything that pulls."),
     "api-keys": Entry("paddock.cli.api_keys", CLUSTER, "List, create and remove API keys."),
     "context": Entry("paddock.cli.context", CLUSTER, "Say which server and environment commands talk to."),
 }
@@ -91,10 +94,9 @@ class Loader(click.Group):
         entry = self.entries.get(cmd_name)
         if entry is None:
             return None
-        gc.disable()  # What is imported stays: looking for garbage in it is a tenth of the time to start.
-        try:
-            app: App = importlib.import_module(entry.module).app
-        finally:
+        app: App = importlib.import_module(entry.module).app
+        if not gc.isenabled():
+            gc.freeze()  # What was imported stays: there is no garbage in it now, nor later.
             gc.enable()
         return app.build(cmd_name)
 

@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import msgspec
 
 from paddock.cli import output
+from paddock.cli.building import Manner as Building
+from paddock.cli.building import image_ids, known_ids
 from paddock.cli.command import App, Argument, Option
 from paddock.cli.connection import connected, run
 from paddock.cli.following import Goal, follow, generations, tell_detached
 from paddock.cli.logs import Wanted, stream_logs
 from paddock.cli.output import say
 from paddock.cli.project import DIRECTORY, ENV_FILE, FILE, NAME, PROFILE, Asked, read_stack
+from paddock.core.images.pinned import pinned
+from paddock.core.stack.builds import Build
 from paddock.model.errors import Refused, UserError
 from paddock.model.specs import StackSpec
-from paddock.wire.api import Applied
+from paddock.wire.api import Applied, PlannedChange
 
 if TYPE_CHECKING:
     from paddock.client.client import Client
@@ -35,6 +40,8 @@ class Manner(msgspec.Struct, frozen=True, kw_only=True):
     whole: bool = True
     """All services of the files, not some by name."""
     as_json: bool = False
+    build: str = "missing"
+    builds: tuple[Build, ...] = ()
 
 
 @app.command(
@@ -58,6 +65,8 @@ def up(
     scale: list[str] = Option([], "--scale", metavar="SERVICE=NUMBER", help="Set how many containers."),
     wait: bool = Option(False, "--wait", help="Return when the services are healthy too. Implies --detach."),
     wait_timeout: float = Option(0, "--wait-timeout", metavar="SECONDS", help="Give up waiting after this long."),
+    build: bool = Option(False, "--build", help="Build images first, whether they are there or not."),
+    no_build: bool = Option(False, "--no-build", help="Build nothing: run the images that are there."),
     dry_run: bool = Option(False, "--dry-run", help="Print what would change, and why; change nothing."),
     remove_orphans: bool = Option(False, "--remove-orphans", help="Remove services that the files no longer have."),
     as_json: bool = Option(False, "--json", help="Print the changes as JSON."),
@@ -68,7 +77,10 @@ def up(
     terminal, `up` returns as with --detach.
     """
     asked = Asked(tuple(file), name, tuple(env_file), tuple(profile), directory, tuple(services or ()))
-    spec = scaled(read_stack(asked).spec, tuple(scale))
+    if build and no_build:
+        raise UserError("--build and --no-build contradict each other")
+    translated = read_stack(asked)
+    spec = scaled(translated.spec, tuple(scale))
     manner = Manner(
         detach=detach or wait or not sys.stdout.isatty(),
         wait=wait,
@@ -77,6 +89,8 @@ def up(
         remove_orphans=remove_orphans and not services,
         whole=not services,
         as_json=as_json,
+        build="always" if build else "never" if no_build else "missing",
+        builds=translated.builds,
     )
     try:
         run(_up(spec, manner))
@@ -87,6 +101,7 @@ def up(
 
 async def _up(spec: StackSpec, manner: Manner) -> None:
     async with connected() as client:
+        spec = await _with_images(client, spec, manner)
         earlier = {} if manner.dry_run else await generations(client, spec.name)
         applied = await client.apply_stack(spec, dry_run=manner.dry_run, remove_orphans=manner.remove_orphans)
         for warning in applied.warnings if manner.whole else ():
@@ -108,6 +123,21 @@ async def _up(spec: StackSpec, manner: Manner) -> None:
         await follow(client, goal, earlier)
         if not manner.detach:
             await _show_logs(client, spec.name)
+
+
+async def _with_images(client: Client, spec: StackSpec, manner: Manner) -> StackSpec:
+    """Everything is built before anything is changed, and what runs is the very image that was built."""
+    if not manner.builds:
+        return spec
+    async with client.docker() as engine:
+        if manner.dry_run:
+            ids = await known_ids(engine, manner.builds)
+            for build in manner.builds:
+                if manner.build == "always" or build.pull_policy == "build" or build.image not in ids:
+                    say(f"{build.service}: {build.image} would be built")
+        else:
+            ids = await image_ids(engine, manner.builds, Building(when=manner.build))
+    return pinned(spec, ids)
 
 
 async def _show_logs(client: Client, stack: str) -> None:
@@ -140,5 +170,8 @@ _ACTIONS = {"create": "+", "change": "~", "remove": "-"}
 
 def plan(applied: Applied) -> str:
     """`+ unit shop-web-1: the service wishes for 2, 1 is there`"""
-    lines = [f"{_ACTIONS[change.action]} {change.kind} {change.name}: {change.reason}" for change in applied.plan]
-    return "\n".join(lines or ["nothing would change"]) + "\n"
+    return "\n".join(plan_lines(applied.plan) or ["nothing would change"]) + "\n"
+
+
+def plan_lines(changes: Sequence[PlannedChange]) -> list[str]:
+    return [f"{_ACTIONS[change.action]} {change.kind} {change.name}: {change.reason}" for change in changes]

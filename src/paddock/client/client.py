@@ -15,6 +15,8 @@ from paddock.model.errors import Transient
 from paddock.model.specs import StackSpec
 from paddock.wire.api import (
     Accepted,
+    Adoptable,
+    Adopted,
     ApiKeyView,
     Applied,
     ContainerView,
@@ -37,6 +39,8 @@ from paddock.wire.api import (
     NewApiKey,
     NewEnvironment,
     Ping,
+    RegistryLogin,
+    RegistryView,
     ScaleRequest,
     ServiceView,
     StackView,
@@ -47,6 +51,7 @@ from paddock.wire.api import (
 
 if TYPE_CHECKING:
     from paddock.client.exec import ExecStream
+    from paddock.wire.engine_http import EngineHttp
 
 T = TypeVar("T")
 _ERROR_START = b'{"code":'
@@ -127,6 +132,25 @@ class Client:
                 size += len(piece)
         return size
 
+    # Registries
+
+    async def registries(self) -> list[RegistryView]:
+        return await self._get(list[RegistryView], self._path("registries"))
+
+    async def log_in(self, login: RegistryLogin) -> RegistryView:
+        return await self._send(RegistryView, "POST", self._path("registries"), login)
+
+    async def log_out(self, address: str) -> Accepted:
+        return await self._send(Accepted, "DELETE", self._path("registries", address))
+
+    @asynccontextmanager
+    async def docker(self) -> AsyncIterator[EngineHttp]:
+        """The environment's Docker API."""
+        from paddock.client.docker import docker_api
+
+        async with docker_api(self._connections, self._path("docker")) as engine:
+            yield engine
+
     # Hosts
 
     async def create_join_token(self, ttl_s: float = 3600.0) -> CreatedJoinToken:
@@ -170,6 +194,14 @@ class Client:
     async def apply_stack(self, spec: StackSpec, *, dry_run: bool = False, remove_orphans: bool = False) -> Applied:
         query = {"dry_run": dry_run, "remove_orphans": remove_orphans}
         return await self._send(Applied, "PUT", self._path("stacks", spec.name), spec, query=query)
+
+    async def adoptable(self) -> list[Adoptable]:
+        return await self._get(list[Adoptable], self._path("adoptable"))
+
+    async def adopt(self, spec: StackSpec, *, host: str = "", dry_run: bool = False) -> Adopted:
+        """Takes a compose project over that runs on a host of the cluster."""
+        query: Query = {"host": host, "dry_run": dry_run}
+        return await self._send(Adopted, "POST", self._path("stacks", spec.name, "adopt"), spec, query=query)
 
     async def remove_stack(self, name: str, *, volumes: bool = False) -> Accepted:
         return await self._send(Accepted, "DELETE", self._path("stacks", name), query={"volumes": volumes})

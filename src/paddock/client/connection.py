@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import ssl
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from urllib.parse import urlencode, urlsplit
 
-import h11
 import msgspec
 
+from paddock.client.http1 import READ_BYTES, HttpConnection, Request
 from paddock.model.errors import (
     Broken,
     Conflict,
@@ -30,7 +29,6 @@ CONNECT_TIMEOUT_S = 10.0
 CALL_TIMEOUT_S = 60.0
 MOST_IDLE = 4
 MOST_ANSWER_BYTES = 256 * 2**20
-READ_BYTES = 65536
 DEFAULT_PORT = 7443
 
 Query = Mapping[str, str | int | bool | None]
@@ -56,6 +54,8 @@ def pinned_tls(ca_pem: str) -> ssl.SSLContext:
 async def fetch_ca(server: str, fingerprint: str) -> str:
     """The CA's PEM, taken from a server nobody vouches for yet, and checked against what we were told. Raises `Refused`
     when it is another one."""
+    import hashlib
+
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname = False
     context.verify_mode = ssl.CERT_NONE
@@ -91,56 +91,6 @@ def error_of(status: int, body: bytes) -> PaddockError:
     return error
 
 
-class _Connection:
-    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self.reader = reader
-        self.writer = writer
-        self.parser = h11.Connection(h11.CLIENT, max_incomplete_event_size=256 * 1024)
-
-    async def request(self, head: h11.Request, body: bytes) -> h11.Response:
-        data = self.parser.send(head) or b""
-        if body:
-            data += self.parser.send(h11.Data(data=body)) or b""
-        self.writer.write(data + (self.parser.send(h11.EndOfMessage()) or b""))
-        await self.writer.drain()
-        while True:
-            event = await self.event()
-            if isinstance(event, h11.Response):
-                return event
-            if not isinstance(event, h11.InformationalResponse):
-                raise EOFError("the server closed the connection instead of answering")
-
-    async def event(self) -> object:
-        while True:
-            event: object = self.parser.next_event()
-            if event is not h11.NEED_DATA:
-                return event
-            self.parser.receive_data(await self.reader.read(READ_BYTES))
-
-    async def body(self) -> bytes:
-        parts: list[bytes] = []
-        size = 0
-        while isinstance(event := await self.event(), h11.Data):
-            parts.append(bytes(event.data))
-            size += len(event.data)
-            if size > MOST_ANSWER_BYTES:
-                raise EOFError(f"the answer is larger than {MOST_ANSWER_BYTES} bytes")
-        return b"".join(parts)
-
-    def drop(self) -> None:
-        """At once: nothing is under way that matters, and a TLS farewell would only keep the process waiting."""
-        self.writer.transport.abort()
-
-    @property
-    def reusable(self) -> bool:
-        parser = self.parser
-        return parser.our_state is h11.DONE and parser.their_state is h11.DONE
-
-    @property
-    def alive(self) -> bool:
-        return not self.reader.at_eof() and not self.writer.is_closing()
-
-
 class Connections:
     """To one server with one key. The key is in no error and no representation."""
 
@@ -153,7 +103,7 @@ class Connections:
         self.port = parts.port or DEFAULT_PORT
         self.tls = tls
         self._key = key
-        self._idle: list[_Connection] = []
+        self._idle: list[HttpConnection] = []
 
     def headers(self) -> list[tuple[str, str]]:
         host = f"[{self.host}]" if ":" in self.host else self.host
@@ -179,25 +129,24 @@ class Connections:
                 if connection is not None:
                     try:
                         return await self._answered(connection, head, body or b"")
-                    except (OSError, EOFError, h11.RemoteProtocolError):
+                    except (OSError, EOFError):
                         if method not in ("GET", "PUT", "DELETE"):
                             raise
                 return await self._answered(await self._connect(), head, body or b"")
 
-    async def _answered(self, connection: _Connection, head: h11.Request, body: bytes) -> bytes:
+    async def _answered(self, connection: HttpConnection, head: Request, body: bytes) -> bytes:
         keep = False
         try:
-            response = await connection.request(head, body)
-            answer = await connection.body()
+            status = await connection.request(head, body)
+            answer = await connection.body(MOST_ANSWER_BYTES)
             keep = connection.reusable
         finally:
             if keep and len(self._idle) < MOST_IDLE:
-                connection.parser.start_next_cycle()
                 self._idle.append(connection)
             else:
                 connection.drop()
-        if response.status_code >= 400:
-            raise error_of(response.status_code, answer)
+        if status >= 400:
+            raise error_of(status, answer)
         return answer
 
     @asynccontextmanager
@@ -209,31 +158,32 @@ class Connections:
         try:
             with _Unreachable(self.server):
                 async with asyncio.timeout(CALL_TIMEOUT_S):
-                    response = await connection.request(self._head("GET", path, query, None), b"")
-                    if response.status_code >= 400:
-                        raise error_of(response.status_code, await connection.body())
+                    status = await connection.request(self._head("GET", path, query, None))
+                    if status >= 400:
+                        raise error_of(status, await connection.body(MOST_ANSWER_BYTES))
             yield self._pieces(connection)
         finally:
             connection.drop()
 
-    async def _pieces(self, connection: _Connection) -> AsyncIterator[bytes]:
+    async def _pieces(self, connection: HttpConnection) -> AsyncIterator[bytes]:
+        pieces = connection.pieces()
         while True:
             with _Unreachable(self.server):
-                event = await connection.event()
-            if not isinstance(event, h11.Data):
+                piece = await anext(pieces, b"")
+            if not piece:
                 return
-            yield bytes(event.data)
+            yield piece
 
-    def _head(self, method: str, path: str, query: Query | None, body: bytes | None) -> h11.Request:
+    def _head(self, method: str, path: str, query: Query | None, body: bytes | None) -> Request:
         given = {name: _text(value) for name, value in (query or {}).items() if value is not None}
         headers = self.headers()
         if body is not None:
             headers += [("Content-Type", "application/json"), ("Content-Length", str(len(body)))]
         elif method in ("POST", "PUT", "PATCH"):
             headers.append(("Content-Length", "0"))
-        return h11.Request(method=method, target=f"{path}?{urlencode(given)}" if given else path, headers=headers)
+        return Request(method, f"{path}?{urlencode(given)}" if given else path, headers)
 
-    def _take_idle(self) -> _Connection | None:
+    def _take_idle(self) -> HttpConnection | None:
         while self._idle:
             connection = self._idle.pop()
             if connection.alive:
@@ -241,9 +191,9 @@ class Connections:
             connection.drop()
         return None
 
-    async def _connect(self) -> _Connection:
+    async def _connect(self) -> HttpConnection:
         async with asyncio.timeout(CONNECT_TIMEOUT_S):
-            return _Connection(*await asyncio.open_connection(self.host, self.port, ssl=self.tls, limit=READ_BYTES))
+            return HttpConnection(*await asyncio.open_connection(self.host, self.port, ssl=self.tls, limit=READ_BYTES))
 
     async def close(self) -> None:
         while self._idle:
@@ -275,7 +225,7 @@ class _Unreachable:
                 ) from error
             case TimeoutError():
                 raise Transient(f"no answer from the server at {self._server} in time") from error
-            case OSError() | EOFError() | h11.ProtocolError():
+            case OSError() | EOFError():
                 raise Transient(
                     f"the server at {self._server} cannot be reached: {error or type(error).__name__}",
                     hint="is `paddock server` running there?",

@@ -30,6 +30,8 @@ class AddressBook:
                 self._holder[number(unit.addresses[self._network])] = unit.id
         self._gateways = {number(address): host for host, address in sorted(network.gateways.items())}
         self._reserved = {number(network.spec.gateway)} if _is_v4(network.spec.gateway) else set()
+        aux = network.spec.aux_addresses.items()
+        self._auxiliary = {number(address): name for name, address in sorted(aux) if _is_v4(address)}
         self._asked = _asked(draft, network)
         self._next = self.layout.first_unit
 
@@ -39,6 +41,8 @@ class AddressBook:
             return f"the gateway of {self._gateways[address]}"
         if address in self._reserved:
             return "the gateway asked for"
+        if address in self._auxiliary:
+            return f"the auxiliary address {self._auxiliary[address]}"
         made = self._draft.made_with(self._network, text(address))
         for id in (self._holder.get(address), made):
             unit = self._draft.get(Unit, id) if id is not None else None
@@ -53,7 +57,7 @@ class AddressBook:
     def crowded(self) -> dict[int, None]:
         """Blocks that hold an address somebody has or asked for."""
         found: dict[int, None] = {}
-        for address in sorted({*self._asked, *self._holder, *self._reserved}):
+        for address in sorted({*self._asked, *self._holder, *self._reserved, *self._auxiliary}):
             block = self.layout.block_of(address)
             if block is not None:
                 found[block] = None

@@ -1,20 +1,23 @@
-"""What every host must hold, out of a snapshot; and which hosts a change concerns.
+"""What every host must hold, out of a snapshot.
 
 A host hears only of what it takes part in: its own units, and the networks, names, peers, volumes and files these need.
-What is the same for all hosts of a network is worked out once per call.
+What is the same for all hosts of a network is worked out once per call, what is said of a unit once per change of it:
+most of what a host holds is as it was, and is the very same object (sessions compare by that).
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 from paddock.core.attachments import attachments, files_of, stays_on_host, volumes_of
 from paddock.core.bodies import unit_assignment
 from paddock.core.draft import GONE
-from paddock.core.network_names import names_on
+from paddock.core.network_names import address_of, names_on
 from paddock.core.subnets import layout, mac_of, number
+from paddock.core.subnets6 import gateway6, range6
 from paddock.model.assignment import (
+    AddressAssignment,
     AnyItem,
     Assignment,
     FileAssignment,
@@ -24,7 +27,6 @@ from paddock.model.assignment import (
     VolumeAssignment,
     key_of,
 )
-from paddock.model.changes import Change
 from paddock.model.objects import (
     Environment,
     File,
@@ -65,6 +67,7 @@ def assignments(
 class UnitPart(NamedTuple):
     """What one unit brings to its host's assignment."""
 
+    key: str
     item: UnitAssignment
     volumes: tuple[VolumeId, ...]
     files: tuple[FileId, ...]
@@ -74,27 +77,62 @@ class UnitItems:
     """What was worked out for units before: most of a host's units are as they were when one of them changes."""
 
     def __init__(self) -> None:
-        self._parts: dict[str, tuple[object, UnitPart]] = {}
+        self._parts: dict[str, tuple[Unit, object, UnitPart]] = {}
+        self._seen: dict[tuple[NetworkId, str], tuple[Unit, str, PeerAssignment, AddressAssignment]] = {}
+        self._environments: dict[str, str] = {}
 
-    def part(self, snapshot: Snapshot, unit: Unit, revision: Revision) -> UnitPart:
-        environment = snapshot.get(Environment, unit.environment)
-        basis = (
-            unit.desired, unit.reuses, unit.revision, unit.name, unit.addresses,
-            environment.name if environment is not None else "",
-        )  # fmt: skip
+    def look_at(self, snapshot: Snapshot) -> None:
+        """Items say their environment's name."""
+        names = {id: environment.name for id, environment in snapshot.table(Environment).items()}
+        if names != self._environments:
+            self._environments = names
+            self._parts.clear()
+
+    def part(self, snapshot: Snapshot, unit: Unit) -> UnitPart | None:
+        """None for a unit that its host need not know of."""
         known = self._parts.get(unit.id)
-        if known is not None and known[0] == basis:
-            return known[1]
-        part = UnitPart(
-            unit_assignment(snapshot, unit, revision), tuple(volumes_of(revision)), tuple(files_of(revision))
-        )
+        if known is not None and known[0] is unit:
+            return known[2]
+        revision = snapshot.get(Revision, unit.revision)
+        if not held(unit) or revision is None:
+            return None
+        basis = (
+            unit.desired, unit.reuses, unit.revision, unit.name, unit.addresses, unit.addresses6,
+        )  # fmt: skip
+        if known is not None and known[1] == basis:
+            self._parts[unit.id] = (unit, basis, known[2])
+            return known[2]
+        item = unit_assignment(snapshot, unit, revision)
+        part = UnitPart(key_of(item), item, tuple(volumes_of(revision)), tuple(files_of(revision)))
         container = revision.spec.container
         if not (container.sharing or part.volumes or revision.spec.sidekicks):
             # The others say something of other objects, too.
             if len(self._parts) >= MOST_REMEMBERED:
                 self._parts.clear()
-            self._parts[unit.id] = (basis, part)
+            self._parts[unit.id] = (unit, basis, part)
         return part
+
+    def seen(self, snapshot: Snapshot, network: NetworkId, unit: Unit) -> tuple[PeerAssignment, AddressAssignment]:
+        """What other hosts are told of a unit, as a peer and as an answer."""
+        host = snapshot.get(Host, unit.host) if unit.host is not None else None
+        where = host.facts.address if host is not None else ""
+        known = self._seen.get((network, unit.id))
+        if known is not None and known[0] is unit and known[1] == where:
+            return known[2], known[3]
+        peer, address = _peer(snapshot, network, unit, where), address_of(snapshot, network, unit)
+        if known is not None:
+            peer, address = _kept(known[2], peer), _kept(known[3], address)
+        if len(self._seen) >= MOST_REMEMBERED:
+            self._seen.clear()
+        self._seen[network, unit.id] = (unit, where, peer, address)
+        return peer, address
+
+
+T = TypeVar("T")
+
+
+def _kept(before: T, now: T) -> T:
+    return before if before == now else now
 
 
 def held(unit: Unit) -> bool:
@@ -108,23 +146,32 @@ class _Common:
     def __init__(self, snapshot: Snapshot, unit_items: UnitItems) -> None:
         self.snapshot = snapshot
         self.unit_items = unit_items
-        self._names: dict[NetworkId, list[AnyItem]] = {}
-        self._peers: dict[NetworkId, list[tuple[HostId, PeerAssignment]]] = {}
+        unit_items.look_at(snapshot)
+        self._names: dict[NetworkId, Assignment] = {}
+        self._peers: dict[NetworkId, tuple[Assignment, dict[HostId, list[str]]]] = {}
 
-    def names(self, network: NetworkId) -> list[AnyItem]:
+    def names(self, network: NetworkId) -> Assignment:
         if network not in self._names:
-            units = [unit for unit in self.snapshot.units_on_network(network) if answers(self.snapshot, unit)]
-            self._names[network] = list(names_on(self.snapshot, network, units))
+            units = [unit for unit in self.snapshot.units_on_network(network) if unit.live and held(unit)]
+            told: dict[bool, list[AddressAssignment]] = {True: [], False: []}
+            for unit in units:
+                told[answers(self.snapshot, unit)].append(self.unit_items.seen(self.snapshot, network, unit)[1])
+            self._names[network] = {key_of(item): item for item in names_on(network, told[True], told[False])}
         return self._names[network]
 
-    def peers(self, network: NetworkId) -> list[tuple[HostId, PeerAssignment]]:
+    def peers(self, network: NetworkId) -> tuple[Assignment, dict[HostId, list[str]]]:
+        """All endpoints, and each host's own."""
         if network not in self._peers:
-            found = []
+            found: Assignment = {}
+            own: dict[HostId, list[str]] = {}
             for unit in self.snapshot.units_on_network(network):
                 host = self.snapshot.get(Host, unit.host) if unit.host is not None and unit.live else None
                 if host is not None and held(unit) and host.facts.address:
-                    found.append((HostId(host.id), _peer(self.snapshot, network, unit, host)))
-            self._peers[network] = found
+                    peer = self.unit_items.seen(self.snapshot, network, unit)[0]
+                    key = key_of(peer)
+                    found[key] = peer
+                    own.setdefault(HostId(host.id), []).append(key)
+            self._peers[network] = found, own
         return self._peers[network]
 
 
@@ -144,13 +191,18 @@ def answers(snapshot: Snapshot, unit: Unit) -> bool:
 
 def _runs_alone(unit: Unit) -> bool:
     """Docker names a container as soon as it runs, whatever its healthcheck says of it."""
+    if unit.standalone and unit.starting:
+        return UnitState.PREPARED <= unit.state <= UnitState.READY
     return unit.standalone and unit.state == UnitState.READY and any(one.state == "running" for one in unit.containers)
 
 
-def _peer(snapshot: Snapshot, network: NetworkId, unit: Unit, host: Host) -> PeerAssignment:
-    address = unit.addresses[network]
+def _peer(snapshot: Snapshot, network: NetworkId, unit: Unit, host_address: str) -> PeerAssignment:
     return PeerAssignment(
-        network=network, ipv4=address, mac=mac_for(snapshot, network, unit), host_address=host.facts.address
+        network=network,
+        ipv4=unit.addresses[network],
+        ipv6=unit.addresses6.get(network, ""),
+        mac=mac_for(snapshot, network, unit),
+        host_address=host_address,
     )
 
 
@@ -169,34 +221,37 @@ def _assignment(common: _Common, host_id: HostId) -> Assignment:
     host = snapshot.get(Host, host_id)
     if host is None:
         return {}
-    items: list[AnyItem] = []
+    items: Assignment = {}
     networks: dict[NetworkId, None] = {}
     volumes: dict[VolumeId, None] = {}
     files: dict[FileId, None] = {}
     for unit in snapshot.units_on_host(host_id):
-        revision = snapshot.get(Revision, unit.revision)
-        if not held(unit) or revision is None:
+        part = common.unit_items.part(snapshot, unit)
+        if part is None:
             continue
-        part = common.unit_items.part(snapshot, unit, revision)
-        items.append(part.item)
-        networks.update(dict.fromkeys(unit.addresses))
-        volumes.update(dict.fromkeys(part.volumes))
-        files.update(dict.fromkeys(part.files))
-    items += _networks(common, host, networks)
-    items += _volumes(snapshot, host, volumes)
-    items += _files(snapshot, files)
-    return {key_of(item): item for item in items}
+        items[part.key] = part.item
+        if unit.addresses:
+            networks.update(dict.fromkeys(unit.addresses))
+        if part.volumes:
+            volumes.update(dict.fromkeys(part.volumes))
+        if part.files:
+            files.update(dict.fromkeys(part.files))
+    for network in networks:
+        items.update(_network(common, host, network))
+    more = _volumes(snapshot, host, volumes) + _files(snapshot, files)
+    items.update((key_of(item), item) for item in more)
+    return items
 
 
-def _networks(common: _Common, host: Host, networks: Iterable[NetworkId]) -> list[AnyItem]:
-    items: list[AnyItem] = []
-    for id in networks:
-        network = common.snapshot.get(Network, id)
-        if network is None or HostId(host.id) not in network.gateways:
-            continue
-        items.append(network_assignment(network, host))
-        items += common.names(id)
-        items += [peer for at, peer in common.peers(id) if at != host.id]
+def _network(common: _Common, host: Host, id: NetworkId) -> Assignment:
+    network = common.snapshot.get(Network, id)
+    if network is None or HostId(host.id) not in network.gateways:
+        return {}
+    item = network_assignment(network, host)
+    peers, own = common.peers(id)
+    items: Assignment = {key_of(item): item} | common.names(id) | peers
+    for key in own.get(HostId(host.id), ()):
+        del items[key]
     return items
 
 
@@ -206,12 +261,16 @@ def network_assignment(network: Network, host: Host) -> NetworkAssignment:
     block = plan.block_of(number(gateway))
     asked_mtu = network.spec.options.get("com.docker.network.driver.mtu", "")
     room = max(host.facts.mtu - VXLAN_OVERHEAD, SMALLEST_MTU)
+    ip_range = plan.block_range(block) if block is not None else f"{gateway}/32"
     return NetworkAssignment(
         network=NetworkId(network.id),
-        engine_name=network.name,
+        engine_name=network.on_engines,
         subnet=network.subnet,
         gateway=gateway,
-        ip_range=plan.block_range(block) if block is not None else f"{gateway}/32",
+        ip_range=ip_range,
+        subnet6=network.subnet6,
+        gateway6=gateway6(network, gateway),
+        ip_range6=range6(network, ip_range),
         vni=network.vni,
         mtu=min(int(asked_mtu), room) if asked_mtu.isdigit() else room,
         internal=network.spec.internal,
@@ -244,110 +303,3 @@ def _volumes(snapshot: Snapshot, host: Host, used: Iterable[VolumeId]) -> list[A
 def _files(snapshot: Snapshot, used: Iterable[FileId]) -> list[AnyItem]:
     found = [file for id in used if (file := snapshot.get(File, id)) is not None]
     return [FileAssignment(file=FileId(file.id), purpose=file.purpose, digest=file.digest) for file in found]
-
-
-def hosts_concerned(changes: Iterable[Change], before: Snapshot, after: Snapshot) -> tuple[HostId, ...]:
-    """Hosts whose assignment the changes may have altered; everybody else's is as it was. Sorted."""
-    concerned = _Concerned(before, after)
-    for change in changes:
-        concerned.add(change.object)
-    return tuple(sorted(concerned.hosts))
-
-
-def _told(unit: Unit | None) -> object:
-    """What its own host is told of it, or because of it of units that share with it: no report of how it fares."""
-    if unit is None or not held(unit):
-        return None
-    return unit.host, unit.desired, unit.live, unit.reuses, unit.revision, unit.name, unit.addresses
-
-
-class _Concerned:
-    def __init__(self, before: Snapshot, after: Snapshot) -> None:
-        self._sides = (before, after)
-        self._networks: dict[NetworkId, None] = {}
-        self.hosts: dict[HostId, None] = {}
-
-    def add(self, thing: object) -> None:
-        match thing:
-            case Unit():
-                self._unit(thing)
-            case Host():
-                self._host(thing)
-            case Network():
-                self._network(NetworkId(thing.id))
-            case Volume():
-                self._volume(thing)
-            case File():
-                for side in self._sides:
-                    for unit in _users(side, FileId(thing.id), thing.environment):
-                        self._note(unit.host)
-            case Environment():
-                self._environment(thing)
-
-    def _note(self, host: HostId | None) -> None:
-        if host is not None:
-            self.hosts[host] = None
-
-    def _unit(self, changed: Unit) -> None:
-        old, new = (side.get(Unit, changed.id) for side in self._sides)
-        if _told(old) != _told(new):
-            for unit in (old, new):
-                if unit is not None and held(unit):
-                    self._note(unit.host)
-        if self._seen(0, old) != self._seen(1, new):
-            for unit in (old, new):
-                for network in unit.addresses if unit is not None else ():
-                    self._network(network)
-
-    def _seen(self, side: int, unit: Unit | None) -> object:
-        """What other hosts see of it."""
-        if unit is None or not held(unit):
-            return None
-        return unit.host, unit.addresses, unit.name, unit.revision, unit.live, answers(self._sides[side], unit)
-
-    def _network(self, id: NetworkId) -> None:
-        if id in self._networks:
-            return
-        self._networks[id] = None
-        for side in self._sides:
-            network = side.get(Network, id)
-            for host in sorted(network.gateways) if network is not None else ():
-                self._note(host)
-
-    def _host(self, changed: Host) -> None:
-        old, new = (side.get(Host, changed.id) for side in self._sides)
-        known = old is not None and new is not None
-        if known and old is not None and new is not None:
-            same_address = old.facts.address == new.facts.address
-            same_trust = (old.state is HostState.LOST) == (new.state is HostState.LOST)
-            if same_address and same_trust and old.facts.mtu == new.facts.mtu:
-                return
-        self._note(HostId(changed.id))
-        for side in self._sides:
-            for unit in side.units_on_host(HostId(changed.id)):
-                for network in unit.addresses:
-                    self._network(network)
-
-    def _volume(self, changed: Volume) -> None:
-        for side in self._sides:
-            volume = side.get(Volume, changed.id)
-            self._note(volume.host if volume is not None else None)
-            if volume is not None and not stays_on_host(volume):
-                for host in side.in_environment(Host, changed.environment):
-                    self._note(HostId(host.id))
-
-    def _environment(self, changed: Environment) -> None:
-        old, new = (side.get(Environment, changed.id) for side in self._sides)
-        if old is not None and new is not None and old.breaker == new.breaker:
-            return
-        for side in self._sides:
-            for host in side.in_environment(Host, changed.id):
-                self._note(HostId(host.id))
-
-
-def _users(snapshot: Snapshot, file: FileId, environment: str) -> list[Unit]:
-    found = []
-    for revision in snapshot.in_environment(Revision, environment):
-        if file in files_of(revision):
-            found += [unit for unit in snapshot.units_of_service(revision.service) if unit.revision == revision.id]
-    return found

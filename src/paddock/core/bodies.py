@@ -22,16 +22,27 @@ from paddock.model.specs import ContainerSpec, ServiceSpec, Sharing
 def unit_assignment(snapshot: Snapshot, unit: Unit, revision: Revision) -> UnitAssignment:
     containers = [_container(snapshot, unit, revision, role) for role, _ in containers_of(revision.spec)]
     if unit.standalone:
-        containers = [replace(container, body={}, after=()) for container in containers]
+        body = _remade_body(snapshot, unit, revision) if unit.remake else {}
+        containers = [replace(container, body=body, after=()) for container in containers]
     return UnitAssignment(
         unit=UnitId(unit.id),
         desired=unit.desired,
         containers=tuple(containers),
         reuses=unit.reuses,
         hands_off=unit.standalone,
+        remake=unit.remake,
         engine_restarts=revision.spec.restart.engine,
         restart=local_restart(revision.spec),
     )
+
+
+def _remade_body(snapshot: Snapshot, unit: Unit, revision: Revision) -> dict[str, Any]:
+    """As the client asked for it once, under the host name its first container got of the engine."""
+    container = revision.spec.container
+    body = {**container.config, "Labels": {**(container.config.get("Labels") or {}), **labels_of(snapshot, unit)}}
+    if not body.get("Hostname") and container.network_mode in ("", "bridge", "none"):
+        body["Hostname"] = unit.known_as[:12]
+    return body
 
 
 def local_restart(spec: ServiceSpec) -> Literal["none", "on-failure", "any"]:
@@ -49,6 +60,7 @@ def _container(snapshot: Snapshot, unit: Unit, revision: Revision, role: str) ->
         role=role,
         name=container_name(unit, role),
         image=container.image,
+        image_id=container.image_id,
         pull=container.pull,
         platform=container.platform,
         body=_body(snapshot, unit, revision, container, partners),
@@ -62,6 +74,7 @@ def _container(snapshot: Snapshot, unit: Unit, revision: Revision, role: str) ->
         ),
         after=tuple(dict.fromkeys([*partners.values(), *([unit.name] if role else [])])),
         stop_grace_s=container.stop_grace_s,
+        adopts="" if role else unit.adopts,
         links=_links(revision),
     )
 
@@ -168,7 +181,7 @@ def endpoints_of(unit: Unit, revision: Revision, container: ContainerSpec) -> tu
             network=network,
             ipv4=unit.addresses[network],
             mac=attachment.mac_address or mac_of(unit.addresses[network]),
-            ipv6=attachment.ipv6_address,
+            ipv6=unit.addresses6.get(network, ""),
             driver_opts=attachment.driver_opts,
             link_local_ips=attachment.link_local_ips,
         )
@@ -192,7 +205,9 @@ def _files(revision: Revision, container: ContainerSpec) -> tuple[FilePlacement,
 
 def _links(revision: Revision) -> dict[str, str]:
     found = {}
-    for link in revision.spec.links:
+    spec = revision.spec
+    of_networks = [link for network in spec.container.networks for link in network.links]
+    for link in [*spec.links, *of_networks]:
         service, _, alias = link.partition(":")
         found[alias or service] = service
     return found

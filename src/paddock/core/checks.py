@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from ipaddress import IPv4Network
+from collections.abc import Sequence
+from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 
 from paddock.core.schedule.expressions import problem_with_affinity, problem_with_constraint
 from paddock.core.schedule.ports import containers_of
-from paddock.core.subnets import ipv4_subnets, number, own_network_of_a_host
+from paddock.core.subnets import ipv4_subnets, own_network_of_a_host
+from paddock.core.subnets6 import ipv6_subnets, too_small
 from paddock.model.errors import Problem
-from paddock.model.objects import Environment, File, Network, Volume
+from paddock.model.objects import Environment, File, Host, Network, Volume
 from paddock.model.snapshot import Snapshot
-from paddock.model.specs import ContainerSpec, ServiceSpec, StackSpec
+from paddock.model.specs import Attachment, ContainerSpec, NetworkSpec, ServiceSpec, StackSpec
 
 FileKeys = frozenset[tuple[str, str]]
 
@@ -41,11 +43,41 @@ def _networks(snapshot: Snapshot, environment: Environment, spec: StackSpec) -> 
         elif known is not None and not network.external and known.stack != own:
             hint = "say external: true to join it, or give it another name"
             found.append(_problem(field, f"network {network.name} belongs to somebody else", hint))
-        elif known is not None and not network.external and known.spec.subnets != network.subnets and known.gateways:
+        elif known is not None and not network.external and _other_subnets(known, network) and known.gateways:
             message = f"network {network.name} is in use and cannot change its subnet"
             found.append(_problem(field, message, "take the stack down first"))
         if not network.external:
             found += _subnets(snapshot, environment, key, network.name, network.subnets)
+            if network.enable_ipv6:
+                found += _subnets6(snapshot, environment, key, network)
+    return found
+
+
+def _other_subnets(known: Network, wished: NetworkSpec) -> bool:
+    before = known.spec
+    return before.subnets != wished.subnets or before.enable_ipv6 != wished.enable_ipv6
+
+
+def _subnets6(snapshot: Snapshot, environment: Environment, key: str, network: NetworkSpec) -> list[Problem]:
+    """What of IPv6 cannot be had, before anything starts."""
+    found = []
+    field = f"networks.{key}.enable_ipv6"
+    there = snapshot.in_environment(Host, environment.id)
+    without = sorted(host.name for host in there if not host.facts.ipv6)
+    if there and len(without) == len(there):
+        message = "no host of this environment has IPv6 in its kernel"
+        found.append(_problem(field, message, "leave `enable_ipv6` away, or turn IPv6 on (ipv6.disable=0)"))
+    asked = list(ipv6_subnets(network.subnets))
+    if len(asked) > 1:
+        found.append(_problem(f"networks.{key}.ipam", "a network has one IPv6 subnet", f"keep {asked[0]}"))
+    smallest = next((text for text in network.subnets if ":" not in text), f"0.0.0.0/{environment.subnet_bits}")
+    if problem := too_small(network, smallest):
+        found.append(_problem(f"networks.{key}.ipam", problem, "ask for a /64"))
+    for subnet in asked:
+        for other in snapshot.in_environment(Network, environment.id):
+            if other.name != network.name and other.subnet6 and IPv6Network(other.subnet6).overlaps(subnet):
+                message = f"{subnet} overlaps {other.subnet6} of network {other.name}"
+                found.append(_problem(f"networks.{key}.ipam", message))
     return found
 
 
@@ -129,8 +161,8 @@ def _container(spec: StackSpec, service: ServiceSpec, at: str, container: Contai
     for attachment in container.networks:
         if attachment.network not in spec.networks:
             found.append(_problem(f"{at}.networks", f"there is no network {attachment.network}"))
-        elif attachment.ipv4_address:
-            found += _static(spec, service, f"{at}.networks.{attachment.network}", attachment.network)
+        elif attachment.ipv4_address or attachment.ipv6_address:
+            found += _static(spec, service, f"{at}.networks.{attachment.network}", attachment)
     for mount in container.volumes:
         if mount.volume not in spec.volumes:
             found.append(_problem(f"{at}.volumes", f"there is no volume {mount.volume}"))
@@ -143,18 +175,40 @@ def _container(spec: StackSpec, service: ServiceSpec, at: str, container: Contai
     return found
 
 
-def _static(spec: StackSpec, service: ServiceSpec, at: str, key: str) -> list[Problem]:
-    asked = [one.ipv4_address for one in service.container.networks if one.network == key and one.ipv4_address]
+def _static(spec: StackSpec, service: ServiceSpec, at: str, attachment: Attachment) -> list[Problem]:
     found = []
-    if service.replicas > 1 or service.mode.startswith("global"):
-        found.append(_problem(f"{at}.ipv4_address", "one address cannot be that of several containers"))
-    subnets = list(ipv4_subnets(spec.networks[key].subnets)) if not spec.networks[key].external else []
-    for address in asked:
-        value = number(address)
-        inside = [net for net in subnets if int(net.network_address) < value < int(net.broadcast_address)]
-        if subnets and not inside:
-            found.append(_problem(f"{at}.ipv4_address", f"{address} is not in {subnets[0]}"))
+    network = spec.networks[attachment.network]
+    several = service.replicas > 1 or service.mode.startswith("global")
+    subnets = [] if network.external else [ip_network(subnet, strict=False) for subnet in network.subnets]
+    for field, text, version in (
+        ("ipv4_address", attachment.ipv4_address, 4),
+        ("ipv6_address", attachment.ipv6_address, 6),
+    ):
+        if not text:
+            continue
+        if several:
+            found.append(_problem(f"{at}.{field}", "one address cannot be that of several containers"))
+        if problem := _outside(text, version, subnets):
+            found.append(_problem(f"{at}.{field}", problem))
+    if attachment.ipv6_address and not network.external and not network.enable_ipv6:
+        message = f"network {attachment.network} has no IPv6"
+        found.append(_problem(f"{at}.ipv6_address", message, "say `enable_ipv6: true` in the network"))
     return found
+
+
+def _outside(text: str, version: int, subnets: Sequence[IPv4Network | IPv6Network]) -> str:
+    """Why the address cannot be given; "" if it may be."""
+    try:
+        address = ip_address(text)
+    except ValueError:
+        address = None
+    if address is None or address.version != version:
+        return f"{text} is not an IPv{version} address"
+    mine = [net for net in subnets if net.version == version]
+    if not mine:
+        return ""
+    inside = any(int(net.network_address) < int(address) < int(net.broadcast_address) for net in mine)
+    return "" if inside else f"{text} is not in {mine[0]}"
 
 
 def _cycles(spec: StackSpec) -> list[Problem]:

@@ -39,10 +39,16 @@ RECONCILERS = (
 
 
 class Plan(msgspec.Struct, frozen=True, kw_only=True):
-    """`changes` are to be committed as one. `wake_at_s`: when time alone may change the answer (None: never)."""
+    """`changes` are to be committed as one. `wakes`: service -> when time alone may change the answer for it; "" are
+    the hosts, which every call looks at. `looked_at`: services of which the others wait for no time any more."""
 
     changes: tuple[Change, ...] = ()
-    wake_at_s: float | None = None
+    wakes: dict[str, float] = {}
+    looked_at: tuple[str, ...] = ()
+
+    @property
+    def wake_at_s(self) -> float | None:
+        return min(self.wakes.values(), default=None)
 
 
 def converge(snapshot: Snapshot, now_s: float, scope: Scope) -> Plan:
@@ -53,12 +59,12 @@ def converge(snapshot: Snapshot, now_s: float, scope: Scope) -> Plan:
         hosts(draft, environment)
         if draft.writes != before:
             touched |= dict.fromkeys(s.id for s in draft.table(Service) if s.environment == environment.id)
-    _services(draft, touched, scope)
+    looked_at = _services(draft, touched)
     _remains(draft, scope)
-    return Plan(changes=draft.changes(), wake_at_s=draft.wake_at_s)
+    return Plan(changes=draft.changes(), wakes=draft.wakes, looked_at=looked_at)
 
 
-def _services(draft: Draft, touched: dict[str, None], scope: Scope) -> None:
+def _services(draft: Draft, touched: dict[str, None]) -> tuple[str, ...]:
     """Each service in the order they were made; those that wait for one which moved are looked at again."""
     _allot(draft, touched)
     rounds: dict[str, int] = {}
@@ -75,9 +81,11 @@ def _services(draft: Draft, touched: dict[str, None], scope: Scope) -> None:
             if draft.writes != before:
                 again |= {id: None} | dict.fromkeys(neighbours)
         queue = _in_order(draft, again)
+    return tuple(rounds)
 
 
 def _service(draft: Draft, service: Service) -> None:
+    draft.looked_at = service.id
     for reconcile in RECONCILERS:
         current = draft.get(Service, service.id)
         if current is None:

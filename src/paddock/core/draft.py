@@ -41,12 +41,14 @@ Slots = dict[int, list[Unit]]
 
 
 class Draft:
-    """Reads fall through to the snapshot, `apply` writes; `wake_at_s` is the earliest time somebody asked for."""
+    """Reads fall through to the snapshot, `apply` writes; `wakes`: service -> the earliest time that was asked for
+    while it was `looked_at` ("": hosts, which are looked at every time)."""
 
     def __init__(self, snapshot: Snapshot, now_s: float) -> None:
         self.snapshot = snapshot
         self.now_s = now_s
-        self.wake_at_s: float | None = None
+        self.wakes: dict[str, float] = {}
+        self.looked_at = ""
         self._written: dict[type[Object], dict[str, Object | None]] = {kind: {} for kind in KINDS}
         self._reasons: dict[type[Object], dict[str, str]] = {kind: {} for kind in KINDS}
         self._slots: dict[ServiceId, Slots] = {}
@@ -60,8 +62,8 @@ class Draft:
 
     def wake(self, at_s: float) -> None:
         """Look again at `at_s` (only times to come are of interest)."""
-        if at_s > self.now_s and (self.wake_at_s is None or at_s < self.wake_at_s):
-            self.wake_at_s = at_s
+        if at_s > self.now_s:
+            self.wakes[self.looked_at] = min(at_s, self.wakes.get(self.looked_at, at_s))
 
     # Reading
 

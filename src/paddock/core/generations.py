@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 from paddock.core.draft import Draft
 from paddock.core.revisions import outdated
@@ -15,6 +15,8 @@ STABLE_AFTER_S = 60.0
 """A unit that ran this long did not crash "again": its backoff begins anew (Docker's engine does so after 10 s)."""
 FAILURES = (UnitState.COMPLETE, UnitState.FAILED, UnitState.REJECTED)
 """Ends that count as a try when a next generation follows; being told to go or losing the host do not."""
+
+RAN = ("running", "restarting", "paused")
 
 
 class Memory(NamedTuple):
@@ -58,7 +60,9 @@ def attempts_exhausted(unit: Unit, policy: RestartPolicy) -> bool:
 def next_unit(draft: Draft, service: Service, slot: int, previous: Unit | None) -> Unit:
     """A unit that is not placed yet, after `previous` (the one that had the slot so far)."""
     spec = draft.spec(service)
+    standalone = spec.mode == "standalone"
     generation = next_generation(draft, service, slot)
+    known_as, remake = _in_place_of(previous) if standalone and previous is not None else ("", "")
     memory = Memory()
     if previous is not None and not outdated(draft, service, previous):
         memory = memory_after(previous, spec.restart)
@@ -73,9 +77,11 @@ def next_unit(draft: Draft, service: Service, slot: int, previous: Unit | None) 
         slot=slot,
         generation=generation,
         revision=service.revision,
-        name=_name(draft, service, spec.container_name, (slot, generation)),
+        name=_name(draft, service, service.name if standalone else spec.container_name, (slot, generation)),
         desired=UnitDesired.RUN if plain else UnitDesired.READY,
-        standalone=spec.mode == "standalone",
+        standalone=standalone,
+        known_as=known_as,
+        remake=remake,
         forced=service.forced,
         attempts=memory.attempts,
         crashes=memory.crashes,
@@ -83,6 +89,14 @@ def next_unit(draft: Draft, service: Service, slot: int, previous: Unit | None) 
         created_at_s=draft.now_s,
         state_since_s=draft.now_s,
     )
+
+
+def _in_place_of(previous: Unit) -> tuple[str, Literal["", "create", "start"]]:
+    """What a container that nobody asks for again has of the one before it: the id, and whether it ran."""
+    primary = next((status for status in previous.containers if not status.role and status.id), None)
+    if primary is None:
+        return previous.known_as, previous.remake
+    return previous.known_as or primary.id, "start" if primary.state in RAN else "create"
 
 
 def next_generation(draft: Draft, service: Service, slot: int) -> int:
@@ -112,7 +126,9 @@ def started_again(draft: Draft, service: Service, previous: Unit, memory: Memory
         host=previous.host,
         state=UnitState.PLACED,
         addresses=previous.addresses,
+        addresses6=previous.addresses6,
         reuses=previous.reuses or UnitId(previous.id),
+        adopts=previous.adopts,
         placed_because="its containers are there and are started again",
         forced=service.forced,
         attempts=memory.attempts,

@@ -7,8 +7,12 @@ standalone container goes by its name, its short id and its aliases.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
+import msgspec
+
 from paddock.core.attachments import attachments
-from paddock.model.assignment import NameAssignment
+from paddock.model.assignment import AddressAssignment, AnyItem, NameAssignment
 from paddock.model.objects import NetworkId, Revision, Unit
 from paddock.model.snapshot import Snapshot
 
@@ -16,20 +20,36 @@ SHORT_ID = 12
 """Digits of a container's id that its engine makes its host name."""
 
 
-def names_on(snapshot: Snapshot, network: NetworkId, units: list[Unit]) -> list[NameAssignment]:
-    """`units`: those that may be named. Sorted by name."""
-    addresses: dict[str, dict[str, None]] = {}
-    reverse: dict[str, None] = {}
-    for unit in units:
-        address = unit.addresses[network]
-        reverse[unit.name.lower()] = None
-        for name in _names_of(snapshot, network, unit):
-            addresses.setdefault(name.lower(), {})[address] = None
-    found = []
-    for name in sorted(addresses):
-        those = tuple(sorted(addresses[name], key=_by_number))
-        found.append(NameAssignment(network=network, name=name, addresses=those, reverse=name in reverse))
-    return found
+def names_on(
+    network: NetworkId, answering: Iterable[AddressAssignment], starting: Iterable[AddressAssignment]
+) -> list[AnyItem]:
+    """Of those `starting`, only what they will be called together with others is told, where nobody has it yet."""
+    found: dict[str, AddressAssignment] = {}
+    names: dict[str, None] = {}
+    for item in answering:
+        shared = found.get(item.ipv4)
+        # An address is one container's, but for the moment in which it is handed on.
+        found[item.ipv4] = item if shared is None else _together(shared, item)
+        names |= dict.fromkeys(item.names)
+    unknown = dict.fromkeys(name for item in starting for name in item.names if name not in names)
+    return [*found.values(), *(NameAssignment(network=network, name=name) for name in unknown)]
+
+
+def _together(one: AddressAssignment, other: AddressAssignment) -> AddressAssignment:
+    names = dict.fromkeys((*one.names, other.container, *other.names))
+    return msgspec.structs.replace(one, names=tuple(name for name in names if name != one.container))
+
+
+def address_of(snapshot: Snapshot, network: NetworkId, unit: Unit) -> AddressAssignment:
+    """As it is once the unit may be named."""
+    container, *others = dict.fromkeys(name.lower() for name in _names_of(snapshot, network, unit))
+    return AddressAssignment(
+        network=network,
+        ipv4=unit.addresses[network],
+        ipv6=unit.addresses6.get(network, ""),
+        container=container,
+        names=tuple(others),
+    )
 
 
 def _names_of(snapshot: Snapshot, network: NetworkId, unit: Unit) -> list[str]:
@@ -44,7 +64,3 @@ def _names_of(snapshot: Snapshot, network: NetworkId, unit: Unit) -> list[str]:
             if id == network:
                 names += attachment.aliases
     return list(dict.fromkeys(names))
-
-
-def _by_number(address: str) -> tuple[int, ...]:
-    return tuple(int(part) for part in address.split("."))

@@ -12,6 +12,8 @@ from paddock.core.attachments import networks_of, stays_on_host, volumes_of
 from paddock.core.draft import Draft
 from paddock.core.links import links
 from paddock.core.presence import presences
+from paddock.core.revisions import outdated
+from paddock.core.rolling import starts_first
 from paddock.core.schedule.ask import Ask, Pin
 from paddock.core.schedule.fleet import Flags, Ints
 from paddock.core.schedule.place import Outcome, place
@@ -118,13 +120,16 @@ def ask_for(draft: Draft, service: Service, unit: Unit | None, without: tuple[Ho
     """`unit` None: any next unit of the service."""
     fleet = draft.fleet(service.environment)
     own, failures = _own(draft, service)
+    leaving = _leaving(draft, service)
     return Ask(
         spec=draft.spec(service),
         own=own,
         failures=failures,
+        leaving=leaving,
         pins=pins(draft, service, unit),
         presences=presences(draft, service),
         without=without,
+        ipv6=_wants_ipv6(draft, service),
         networks_full=_networks_full(draft, service, len(fleet)),
     )
 
@@ -148,6 +153,24 @@ def _own(draft: Draft, service: Service) -> tuple[Ints, Ints]:
     return own, failures
 
 
+def _leaving(draft: Draft, service: Service) -> Ints:
+    """Units on each host whose successor is there or, the new one coming first, is to come."""
+    fleet = draft.fleet(service.environment)
+    known = draft.get(Service, service.id) or service
+    rollout = known.rollout
+    replaced = rollout is not None and rollout.state in ("updating", "rolling-back") and starts_first(draft, known)
+    where: list[int] = []
+    for units in draft.slots(ServiceId(service.id)).values():
+        if len(units) == 1 and not replaced:
+            continue
+        for unit in units:
+            at = fleet.position.get(unit.host) if unit.host is not None else None
+            succeeded = unit is not units[-1] and staying(units[-1])
+            if at is not None and unit.live and staying(unit) and (succeeded or outdated(draft, known, unit)):
+                where.append(at)
+    return np.bincount(np.array(where, dtype=np.int64), minlength=len(fleet)).astype(np.int64)
+
+
 def _failed_lately(draft: Draft, unit: Unit) -> bool:
     end = unit.ended if unit.ended is not None else unit.state
     if draft.now_s - (unit.finished_at_s or unit.state_since_s) >= FAILURE_COUNTS_S:
@@ -161,6 +184,9 @@ def pins(draft: Draft, service: Service, unit: Unit | None) -> tuple[Pin, ...]:
     found: list[Pin] = []
     if unit is not None and unit.host is not None and unit.state == UnitState.NEW:
         found.append(Pin(kind="own host", host=unit.host, why=f"{service.name} has one unit on every host"))
+    for host, why in revision.spec.placement.beside:
+        at = HostId(host)
+        found.append(Pin(kind="dependency", host=at, why=f"{why} on {_host_name(draft, at)}"))
     for sharing in revision.spec.container.sharing:
         found.append(_partner_pin(draft, service, sharing.service, unit.slot if unit is not None else 1))
     found += volume_pins(draft, service)
@@ -196,6 +222,11 @@ def _partner_pin(draft: Draft, service: Service, name: str, slot: int) -> Pin:
         return Pin(kind="shared with", host=None, why=f"{name}, which it shares with, is not placed yet")
     why = f"shares with {partner.name} on {_host_name(draft, partner.host)}"
     return Pin(kind="shared with", host=partner.host, why=why)
+
+
+def _wants_ipv6(draft: Draft, service: Service) -> bool:
+    networks = [draft.get(Network, id) for id in networks_of(draft.revision(service))]
+    return any(network is not None and network.subnet6 for network in networks)
 
 
 def _networks_full(draft: Draft, service: Service, hosts: int) -> Flags | None:

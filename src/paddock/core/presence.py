@@ -12,6 +12,9 @@ from paddock.core.schedule.ports import containers_of
 from paddock.core.slots import staying
 from paddock.model.objects import Revision, Service, ServiceId, Unit
 
+SHORTEST_ID = 6
+"""Digits; fewer are taken for a name."""
+
 
 def presences(draft: Draft, service: Service) -> tuple[Presence, ...]:
     """In the order written."""
@@ -29,6 +32,9 @@ def _presence(draft: Draft, service: Service, expression: Expression) -> Presenc
     for unit in _named(draft, service, expression):
         if unit.host is not None and unit.live and staying(unit) and unit.host in position:
             there[position[unit.host]] = True
+    for host in dict(draft.spec(service).placement.holders).get(expression.text, ()):
+        if host in position:
+            there[position[host]] = True
     own = _names_itself(draft, service, expression)
     return Presence(text=expression.text, equal=expression.equal, soft=expression.soft, there=there, own=own)
 
@@ -39,6 +45,8 @@ def _names_itself(draft: Draft, service: Service, expression: Expression) -> boo
             return _is_service(service, service, expression.value)
         case "container":
             return False
+    if draft.spec(service).mode == "standalone":
+        return False
     return _revision_matches(draft.revision(service), expression)
 
 
@@ -53,11 +61,17 @@ def _named(draft: Draft, service: Service, expression: Expression) -> list[Unit]
             if expression.key == "service":
                 found.append(unit)
             elif expression.key == "container":
-                if value_matches(expression.value, unit.name):
+                if value_matches(expression.value, unit.name) or _has_id(unit, expression.value):
                     found.append(unit)
             elif _revision_matches(draft.revision(unit), expression):
                 found.append(unit)
     return found
+
+
+def _has_id(unit: Unit, value: str) -> bool:
+    """As classic Swarm: a container may be named by its id, or so much of it as tells it apart."""
+    ids = [unit.known_as, *(status.id for status in unit.containers)]
+    return len(value) >= SHORTEST_ID and any(id.startswith(value) for id in ids)
 
 
 def _is_service(other: Service, near: Service, value: str) -> bool:

@@ -49,6 +49,10 @@ class Scope(msgspec.Struct, frozen=True, kw_only=True):
             gathering.add(change.object)
         return gathering.scope()
 
+    def with_services(self, services: Iterable[str]) -> Scope:
+        more = dict.fromkeys((*self.ids.get("service", ()), *services))
+        return self if self.all else Scope(ids={**self.ids, "service": tuple(sorted(more))})
+
     def services_in(self, snapshot: Snapshot) -> list[str]:
         if self.all:
             return sorted(snapshot.table(Service))

@@ -40,7 +40,8 @@ def waits(unit: Unit, reason: str, details: tuple[str, ...], now_s: float) -> li
     return [Put(object=msgspec.structs.replace(unit, waiting=waiting), reason=reason)]
 
 
-def backing_off(unit: Unit) -> str:
+def backing_off(unit: Unit, before: str = "") -> str:
+    """`before`: how the unit before it ended."""
     times = "failure" if unit.crashes == 1 else "failures in a row"
     wait_s = unit.not_before_s - unit.created_at_s
-    return f"backs off for {max(wait_s, 0):.3g} s after {unit.crashes} {times}"
+    return f"backs off for {max(wait_s, 0):.3g} s after {unit.crashes} {times}{f': {before}' if before else ''}"

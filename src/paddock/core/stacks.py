@@ -118,8 +118,11 @@ def _networks(work: _Applying) -> dict[str, NetworkId]:
         if known is not None:
             found[key] = NetworkId(known.id)
             if not spec.external and known.spec != spec:
-                subnet = known.subnet if known.spec.subnets == spec.subnets else ""
-                changed = msgspec.structs.replace(known, spec=spec, key=key, subnet=subnet)
+                same = known.spec.subnets == spec.subnets
+                subnet, subnet6 = (known.subnet, known.subnet6) if same else ("", "")
+                if not spec.enable_ipv6:
+                    subnet6 = ""
+                changed = msgspec.structs.replace(known, spec=spec, key=key, subnet=subnet, subnet6=subnet6)
                 work.put(changed, f"network {spec.name} is wished for otherwise")
         elif not spec.external:
             made = _network(work, key, spec)

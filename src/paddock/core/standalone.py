@@ -16,6 +16,7 @@ from paddock.core.draft import GONE, Draft
 from paddock.core.reconcile.networks import allot
 from paddock.core.stacks import References, revision_of
 from paddock.core.subnets import number, text
+from paddock.core.subnets6 import address6
 from paddock.model.changes import Change, Delete, Put
 from paddock.model.errors import Conflict, NotFound
 from paddock.model.objects import (
@@ -32,7 +33,7 @@ from paddock.model.objects import (
     VolumeId,
 )
 from paddock.model.snapshot import Snapshot
-from paddock.model.specs import Attachment, ContainerSpec, NetworkSpec, ServiceSpec, VolumeSpec
+from paddock.model.specs import Attachment, NetworkSpec, ServiceSpec, VolumeSpec
 
 HOME_NETWORK = "paddock"
 """The environment's own network, for containers that ask for none."""
@@ -189,11 +190,17 @@ def connect(snapshot: Snapshot, unit: Unit, network: Network, attachment: Attach
     address = number(attachment.ipv4_address) if attachment.ipv4_address else book.lowest_free()
     if address is None or book.holder(address) or not book.layout.usable(address):
         raise Conflict(f"address {attachment.ipv4_address or 'of its own'} cannot be had on network {network.name}")
-    container = draft.spec(unit).container
-    container = replace(container, networks=(*container.networks, attachment), network_mode="")
+    spec = draft.spec(unit)
+    container = replace(spec.container, networks=(*spec.container.networks, attachment), network_mode="")
     ids = {**draft.revision(unit).networks, attachment.network: NetworkId(network.id)}
-    revised, changes = _revised(draft, unit, container, ids)
-    moved = replace(revised, addresses={**unit.addresses, NetworkId(network.id): text(address)})
+    revised, changes = _revised(draft, unit, replace(spec, container=container), ids)
+    id = NetworkId(network.id)
+    moved = replace(revised, addresses={**unit.addresses, id: text(address)})
+    if network.subnet6:
+        six = attachment.ipv6_address or address6(network, text(address))
+        moved = replace(moved, addresses6={**unit.addresses6, id: six})
+    elif attachment.ipv6_address:
+        raise Conflict(f"network {network.name} has no IPv6 for the address {attachment.ipv6_address}")
     changes.append(Put(object=moved, reason=f"{unit.name} is connected to {network.name}"))
     return Connected(moved, network, (*draft.changes(), *changes))
 
@@ -205,18 +212,27 @@ def disconnect(snapshot: Snapshot, unit: Unit, network: Network, now_s: float) -
     ids = {key: id for key, id in revision.networks.items() if id != network.id}
     container = revision.spec.container
     container = replace(container, networks=tuple(one for one in container.networks if one.network in ids))
-    revised, changes = _revised(draft, unit, container, ids)
+    revised, changes = _revised(draft, unit, replace(revision.spec, container=container), ids)
     addresses = {id: address for id, address in unit.addresses.items() if id != network.id}
-    left = replace(revised, addresses=addresses)
+    addresses6 = {id: address for id, address in unit.addresses6.items() if id != network.id}
+    left = replace(revised, addresses=addresses, addresses6=addresses6)
     return [*changes, Put(object=left, reason=f"{unit.name} is disconnected from {network.name}")]
 
 
-def _revised(
-    draft: Draft, unit: Unit, container: ContainerSpec, networks: dict[str, NetworkId]
-) -> tuple[Unit, list[Change]]:
+def unlink(snapshot: Snapshot, unit: Unit, alias: str, now_s: float) -> list[Change]:
+    """The name `alias`, which only this container knew, means nothing to it any more."""
+    draft = Draft(snapshot, now_s)
+    revision = draft.revision(unit)
+    links = tuple(link for link in revision.spec.links if link.rpartition(":")[2] != alias)
+    if links == revision.spec.links:
+        return []
+    revised, changes = _revised(draft, unit, replace(revision.spec, links=links), dict(revision.networks))
+    return [*changes, Put(object=revised, reason=f"{unit.name} is no longer linked to {alias}")]
+
+
+def _revised(draft: Draft, unit: Unit, spec: ServiceSpec, networks: dict[str, NetworkId]) -> tuple[Unit, list[Change]]:
     """The unit and its service with another revision, which replaces nothing: the container is not ours to replace."""
     before = draft.revision(unit)
-    spec = replace(before.spec, container=container)
     references = References(networks, before.volumes, before.secrets, before.configs)
     revision = revision_of(unit.service, unit.environment, spec, references)
     service = draft.get(Service, unit.service)
@@ -224,7 +240,7 @@ def _revised(
         raise NotFound(f"container {unit.name} is gone")
     changes: list[Change] = []
     if draft.get(Revision, revision.id) is None:
-        changes.append(Put(object=replace(revision, created_at_s=draft.now_s), reason="its networks change"))
+        changes.append(Put(object=replace(revision, created_at_s=draft.now_s), reason="its networks or links change"))
     id = RevisionId(revision.id)
-    changes.append(Put(object=replace(service, revision=id), reason="its networks change"))
+    changes.append(Put(object=replace(service, revision=id), reason="its networks or links change"))
     return replace(unit, revision=id), changes

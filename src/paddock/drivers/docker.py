@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Mapping
+from pathlib import Path
 from typing import Any, assert_never
 
 import msgspec
@@ -18,6 +19,7 @@ from paddock.drivers.docker_body import (
 )
 from paddock.drivers.docker_pull import PullProgress, pull_error
 from paddock.drivers.engine import EngineFacts, ImageMissing, NameTaken, Say, StepRefused, say_nothing
+from paddock.model.assignment import ContainerAssignment
 from paddock.model.errors import PaddockError, Transient
 from paddock.model.images import HeldImage
 from paddock.model.objects import NetworkId, VolumeId
@@ -28,6 +30,7 @@ from paddock.model.steps import (
     CreateContainer,
     EnsureNetwork,
     EnsureVolume,
+    PointResolver,
     PrepareContainer,
     PullImage,
     RefuseUnit,
@@ -63,6 +66,8 @@ STOP_SLACK_S = 30.0
 EVENTS_OVERLAP_S = 2.0
 """Events are asked for from a little before now: the engine answers before it has subscribed us."""
 
+ENGINES_NAMESERVER = "127.0.0.11"
+
 _EVENTS = (
     "create", "start", "die", "oom", "stop", "destroy", "rename", "pause", "unpause", "restart", "update",
     "health_status",
@@ -86,6 +91,7 @@ class DockerEngine:
         self._inspects = asyncio.Semaphore(INSPECTS_AT_A_TIME)
         self._pulls = asyncio.Semaphore(PULLS_AT_A_TIME)
         self._pulling: dict[str, asyncio.Lock] = {}
+        self._minded: dict[str, None] = {}
 
     # What is there
 
@@ -107,8 +113,12 @@ class DockerEngine:
     async def containers(self) -> tuple[ObservedContainer, ...]:
         query: dict[str, str | bool] = {"all": True, "filters": _filters(label=[UNIT_LABEL])}
         listed = await self._http.json("GET", "/containers/json", query=query)
-        found = await asyncio.gather(*(self.inspect(entry["Id"]) for entry in listed))
+        ids = dict.fromkeys([*(entry["Id"] for entry in listed), *self._minded])
+        found = await asyncio.gather(*map(self.inspect, ids))
         return tuple(container for container in found if container is not None)
+
+    def mind(self, container: str) -> None:
+        self._minded[container] = None
 
     async def inspect(self, container: str) -> ObservedContainer | None:
         async with self._inspects:
@@ -122,13 +132,15 @@ class DockerEngine:
     async def follow(self) -> AsyncIterator[str]:
         query = {
             "since": f"{self._world.now_s() - EVENTS_OVERLAP_S:.3f}",
-            "filters": _filters(type=["container"], event=list(_EVENTS), label=[UNIT_LABEL]),
+            "filters": _filters(type=["container"], event=list(_EVENTS)),
         }
         try:
             async with self._http.stream("GET", "/events", query=query) as answer:
                 yield ""
                 async for event in answer.json_lines():
-                    yield event["Actor"]["ID"]
+                    actor = event["Actor"]
+                    if actor["ID"] in self._minded or UNIT_LABEL in (actor.get("Attributes") or {}):
+                        yield actor["ID"]
         finally:
             self._http.forget()
         raise EngineUnreachable("the engine ended its stream of events")
@@ -185,6 +197,8 @@ class DockerEngine:
                 await self._pull(step, say)
             case ConnectNetwork():
                 await self._connect(step)
+            case PointResolver():
+                await self._point_resolver(step)
             case StartContainer():
                 await self._start(step)
             case StopContainer():
@@ -214,6 +228,7 @@ class DockerEngine:
             query["platform"] = container.platform
         async with self._creates:
             body = create_body(step, await self._http.negotiate())
+            body["Image"] = await self._image_to_run(container)
             try:
                 made = await self._http.json(
                     "POST", "/containers/create", query=query, body=body, timeout_s=CREATE_TIMEOUT_S
@@ -228,6 +243,13 @@ class DockerEngine:
                 raise
         return str(made["Id"])
 
+    async def _image_to_run(self, container: ContainerAssignment) -> str:
+        """By its name where that means the image that was built for it, so that it is shown with it; else by its id."""
+        if not container.image_id:
+            return container.image
+        found = await self._found(f"/images/{container.image}/json")
+        return container.image if found is not None and found.get("Id") == container.image_id else container.image_id
+
     async def _connect(self, step: ConnectNetwork) -> None:
         body = connect_body(step, await self._http.negotiate())
         path = f"/networks/{step.network}/connect"
@@ -236,6 +258,15 @@ class DockerEngine:
         except EngineError as error:
             if "already exists in network" not in error.message:
                 raise
+
+    async def _point_resolver(self, step: PointResolver) -> None:
+        """In the file itself: the engine has it mounted, so it may be written but not replaced."""
+        found: dict[str, Any] = await self._http.json("GET", f"/containers/{step.container}/json")
+        path = str(found.get("ResolvConfPath") or "")
+        try:
+            await asyncio.to_thread(point_resolver, Path(path), step.nameserver)
+        except OSError as error:
+            raise StepRefused(f"{path}, which says where names are asked for, cannot be written: {error}") from error
 
     async def _start(self, step: StartContainer) -> None:
         async with self._starts:
@@ -283,18 +314,19 @@ class DockerEngine:
         query = split_image(step.image)
         if step.platform:
             query["platform"] = step.platform
+        headers = (("X-Registry-Auth", step.auth),) if step.auth else ()
         progress = PullProgress(step.image)
         try:
             async with self._http.stream(
-                "POST", "/images/create", query=query, idle_timeout_s=PULL_SILENCE_S
+                "POST", "/images/create", query=query, headers=headers, idle_timeout_s=PULL_SILENCE_S
             ) as answer:
                 async for line in answer.json_lines():
                     if "error" in line:
-                        raise pull_error(str(line["error"]), StepRefused)
+                        raise pull_error(step.image, str(line["error"]), StepRefused)
                     if words := progress.hear(line):
                         say(words)
         except EngineError as error:
-            raise pull_error(error.message, StepRefused) from error
+            raise pull_error(step.image, error.message, StepRefused) from error
 
     async def _ensure_network(self, step: EnsureNetwork) -> None:
         wanted = step.network
@@ -349,3 +381,15 @@ def _passing_or_refused(error: EngineError) -> PaddockError:
     if not isinstance(error, EngineBadRequest) and any(words in lowered for words in _PASSING):
         return Transient(error.message)
     return StepRefused(error.message)
+
+
+def point_resolver(path: Path, nameserver: str) -> None:
+    """The nameserver first, the engine's own after it; options and the like stay."""
+    lines = path.read_text().splitlines()
+    ours = [f"nameserver {nameserver}", f"nameserver {ENGINES_NAMESERVER}"]
+    kept = [line for line in lines if line.split()[:1] != ["nameserver"]]
+    wanted = "\n".join([*ours, *kept]) + "\n"
+    if path.read_text() != wanted:
+        with path.open("r+") as file:
+            file.write(wanted)
+            file.truncate()

@@ -100,10 +100,8 @@ def network_body(network: NetworkAssignment) -> Json:
         "Driver": "bridge",
         "Internal": network.internal,
         "Attachable": network.attachable,
-        "IPAM": {
-            "Driver": "default",
-            "Config": [{"Subnet": network.subnet, "IPRange": network.ip_range, "Gateway": network.gateway}],
-        },
+        "EnableIPv6": bool(network.subnet6),
+        "IPAM": {"Driver": "default", "Config": _pools(network)},
         "Options": {
             "com.docker.network.driver.mtu": str(network.mtu),
             **network.options,
@@ -113,13 +111,23 @@ def network_body(network: NetworkAssignment) -> Json:
     }
 
 
+def _pools(network: NetworkAssignment) -> list[Json]:
+    pools = [{"Subnet": network.subnet, "IPRange": network.ip_range, "Gateway": network.gateway}]
+    if network.subnet6:
+        pools.append({"Subnet": network.subnet6, "IPRange": network.ip_range6, "Gateway": network.gateway6})
+    return pools
+
+
 def same_network(found: Json, wanted: NetworkAssignment) -> bool:
     """What cannot be changed on an existing network is as it should be."""
     body = network_body(wanted)
     configs = (found.get("IPAM") or {}).get("Config") or [{}]
+    pools: list[Json] = body["IPAM"]["Config"]
     options = found.get("Options") or {}
     return (
-        all(configs[0].get(key) == value for key, value in body["IPAM"]["Config"][0].items())
+        len(configs) == len(pools)
+        and all(there.get(key) == pool[key] for there, pool in zip(configs, pools, strict=True) for key in pool)
+        and bool(found.get("EnableIPv6")) == bool(wanted.subnet6)
         and all(options.get(key) == value for key, value in body["Options"].items())
         and bool(found.get("Internal")) == wanted.internal
     )

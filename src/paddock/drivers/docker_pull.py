@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from paddock.core.images.reference import registry_of
 from paddock.model.errors import PaddockError, Transient
 
 _SAY_EVERY_PERCENT = 10
@@ -13,6 +14,9 @@ _PASSING = (
     "server misbehaving", "network is unreachable", "no route to host",
 )  # fmt: skip
 """Words of an engine whose registry did not answer just now."""
+
+
+_LOGIN = ("no basic auth", "unauthorized", "authentication required", "access denied", "denied:", "forbidden")
 
 
 class PullProgress:
@@ -41,9 +45,10 @@ class PullProgress:
         return f"pulling {self._image}: {percent} %"
 
 
-def pull_error(message: str, refused: type[PaddockError]) -> PaddockError:
+def pull_error(image: str, message: str, refused: type[PaddockError]) -> PaddockError:
     """A registry that does not answer may do so later; an image that does not exist will not come to be."""
     lowered = message.lower()
     if any(word in lowered for word in _PASSING):
         return Transient(message)
-    return refused(message)
+    hint = f": see `paddock registry login {registry_of(image)}`" if any(word in lowered for word in _LOGIN) else ""
+    return refused(f"{image} could not be pulled: {message}{hint}")

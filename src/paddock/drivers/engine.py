@@ -62,6 +62,10 @@ class Engine(Protocol):
         """All that carry our label."""
         ...
 
+    def mind(self, container: str) -> None:
+        """A container without our label that is ours all the same, from now on."""
+        ...
+
     async def inspect(self, container: str) -> ObservedContainer | None:
         """By id or name, ours or not; None if there is none."""
         ...

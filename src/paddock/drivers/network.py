@@ -154,6 +154,7 @@ class _Kernel:
         if ports:
             tables.read_forwarding(self._socket.neighbours(socket.AF_BRIDGE))
             tables.read_neighbours(self._socket.neighbours(socket.AF_INET))
+            tables.read_neighbours(self._socket.neighbours(socket.AF_INET6))
         observed = Observed(
             ports={port.name: _observed_port(port, names, tables) for port in ports},
             bridges={bridge.name: bridge.mac for bridge in bridges},

@@ -22,11 +22,13 @@ ENCAPSULATION_BYTES = 50
 
 
 class Peer(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """`ipv4` is at `mac`, and frames for `mac` go to `host_address`. A host's own gateway may be a peer to others."""
+    """`ipv4` (and `ipv6`) is at `mac`, and frames for `mac` go to `host_address`. A host's own gateway may be a peer to
+    others."""
 
     ipv4: str
     mac: str
     host_address: str
+    ipv6: str = ""
 
 
 class WantedNetwork(msgspec.Struct, frozen=True, kw_only=True):
@@ -169,6 +171,7 @@ def _entries(network: WantedNetwork, port: ObservedPort) -> list[AnyRule]:
     remote = [peer for peer in network.peers if peer.host_address != network.local_address]
     forwards = {peer.mac.lower(): _canonical(peer.host_address) for peer in remote}
     neighbours = {_canonical(peer.ipv4): peer.mac.lower() for peer in remote}
+    neighbours |= {_canonical(peer.ipv6): peer.mac.lower() for peer in remote if peer.ipv6}
     name = network.port
     return [
         *(_absent(name, "neighbour", address) for address in port.neighbours if address not in neighbours),

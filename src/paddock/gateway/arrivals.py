@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import msgspec
 
-from paddock.core.images.reference import parse
+from paddock.core.images.reference import parse, retagged
 from paddock.gateway.call import Call
 from paddock.gateway.client import Answer
 from paddock.gateway.containers import found_container
+from paddock.gateway.credentials import auth_for
 from paddock.gateway.forward import Asked, forward
 from paddock.gateway.image_finding import arrived, host_for_images, names_on
 from paddock.gateway.problems import ApiProblem
@@ -45,7 +46,8 @@ async def known_from_now_on(call: Call, host: Host, before: dict[str, str]) -> N
 async def create(call: Call) -> None:
     """A pull goes where the image is already, to be renewed there; what comes new goes where there is room."""
     host = _place(call)
-    await come_to(call, host, Asked(host=HostId(host.id)))
+    image = call.head.asked("fromImage")
+    await come_to(call, host, Asked(host=HostId(host.id), instead=auth_for(call, image) if image else ()))
 
 
 def _place(call: Call) -> Host:
@@ -56,8 +58,7 @@ def _place(call: Call) -> Host:
         parse(name)
     except UserError as error:
         raise ApiProblem(400, "invalid reference format") from error
-    whole = (f"{name}@{tag}" if ":" in tag else f"{name}:{tag}") if tag else name
-    holders = call.cluster.images.holders(call.environment, whole)
+    holders = call.cluster.images.holders(call.environment, retagged(name, tag))
     return holders[0].host if holders else host_for_images(call)
 
 

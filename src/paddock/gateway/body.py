@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import NamedTuple
 
 from paddock.gateway.head import Framing
@@ -14,8 +14,8 @@ MOST_JSON_BYTES = 16 * 2**20
 MOST_LINE_BYTES = 4096
 MOST_DISCARDED_BYTES = 2**20
 DISCARD_TIMEOUT_S = 2.0
-BODY_TIMEOUT_S = 60.0
-"""How long a client may be silent inside a body that we read ourselves."""
+BODY_TIMEOUT_S = 120.0
+"""How long a body that we read ourselves may take."""
 
 
 class Taken(NamedTuple):
@@ -88,8 +88,12 @@ def _size(line: bytes) -> int:
 
 
 class Body:
-    def __init__(self, source: Source, framing: Framing) -> None:
+    """`invite` is called before the first byte is waited for: its sender holds it back until then."""
+
+    def __init__(self, source: Source, framing: Framing, invite: Callable[[], Awaitable[None]] | None = None) -> None:
         self._source = source
+        self._invite = invite
+        self._broken = False
         self._follower = Follower(framing)
         self._framing = framing
 
@@ -100,13 +104,20 @@ class Body:
     async def _next(self) -> tuple[bytes, bytes] | None:
         if self.done:
             return None
+        if self._invite is not None:
+            invite, self._invite = self._invite, None
+            await invite()
         data = await self._source.some()
         if not data:
             if self._framing.kind == "end":
                 self._follower.done = True
                 return None
             raise BadMessage("the connection ended inside a body")
-        taken = self._follower.feed(data)
+        try:
+            taken = self._follower.feed(data)
+        except BadMessage:
+            self._broken = True
+            raise
         if taken.used < len(data):
             self._source.give_back(data[taken.used :])
             data = data[: taken.used]
@@ -124,7 +135,9 @@ class Body:
                 yield piece[1]
 
     async def discard(self, most: int = MOST_DISCARDED_BYTES) -> None:
-        """What nobody wants to read, so that the client can hear the answer; not for ever."""
+        """What nobody wants to read, so that the client can hear the answer; not for ever. None is invited for that."""
+        if self._broken or self._invite is not None:
+            return
         size = 0
         try:
             async with asyncio.timeout(DISCARD_TIMEOUT_S):
@@ -137,14 +150,12 @@ class Body:
         parts: list[bytes] = []
         size = 0
         try:
-            while True:
-                async with asyncio.timeout(BODY_TIMEOUT_S):
-                    piece = await self._next()
-                if piece is None:
-                    return b"".join(parts)
-                parts.append(piece[1])
-                size += len(piece[1])
-                if size > most:
-                    raise ApiProblem(413, f"the request's body is larger than {most} bytes")
+            async with asyncio.timeout(BODY_TIMEOUT_S):
+                while (piece := await self._next()) is not None:
+                    parts.append(piece[1])
+                    size += len(piece[1])
+                    if size > most:
+                        raise ApiProblem(413, f"the request's body is larger than {most} bytes")
+                return b"".join(parts)
         except TimeoutError:
             raise ApiProblem(408, "the request's body did not come to its end in time") from None

@@ -29,7 +29,8 @@ class Call:
         self.head = head
         self.client = client
         self.source = source
-        self.body = Body(source, head.framing)
+        waits = head.header("expect").lower() == "100-continue" and head.chunks
+        self.body = Body(source, head.framing, client.go_on if waits else None)
         self.path = head.path
         self.params: dict[str, str] = {}
         self.api: Api = (1, 41)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import select
+import socket
 from collections.abc import Sequence
 from typing import Any
 
@@ -41,11 +43,13 @@ class Client:
         """Some of an answer was sent: another cannot follow in its place."""
         self.closing = False
         """The connection ends after this answer."""
-        self._chunked = False
+        self.chunks = True
 
-    def begin_request(self, *, closing: bool) -> None:
+    def begin_request(self, *, closing: bool, chunks: bool = True) -> None:
+        """`chunks`: whether the client understands them; without, a streaming answer ends with the connection."""
         self.started = False
         self.closing = closing
+        self.chunks = chunks
 
     async def answer(self, answer: Answer, *, method: str = "GET") -> None:
         body = answer.body
@@ -60,14 +64,37 @@ class Client:
 
     async def start(self, status: int, headers: Sequence[tuple[str, str]] = ((("Content-Type", JSON)),)) -> None:
         """The head of a streaming answer, flushed at once; `chunk`s follow, then `end`."""
-        await self.write(self._head(status, [*self.common, *headers, ("Transfer-Encoding", "chunked")]))
+        await self.write(self._head(status, [*self.common, *headers, *self.streaming()]))
+
+    def streaming(self) -> tuple[tuple[str, str], ...]:
+        """What a head says of a body of unknown length."""
+        if self.chunks:
+            return (("Transfer-Encoding", "chunked"),)
+        self.closing = True
+        return ()
 
     async def chunk(self, data: bytes) -> None:
         if data:
-            await self.write(b"%x\r\n%b\r\n" % (len(data), data))
+            await self.write(b"%x\r\n%b\r\n" % (len(data), data) if self.chunks else data)
 
     async def end(self) -> None:
-        await self.write(b"0\r\n\r\n")
+        if self.chunks:
+            await self.write(b"0\r\n\r\n")
+
+    async def go_on(self) -> None:
+        """To a client that waits before it sends its body (RFC 9110, 10.1.1)."""
+        if not self.started:
+            self._writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+            await self._writer.drain()
+
+    def gone(self) -> bool:
+        """Closed altogether, where that can be told from half-closed: on a unix socket."""
+        connection = self._writer.get_extra_info("socket")
+        if connection is None or connection.family != socket.AF_UNIX:
+            return False
+        looking = select.poll()
+        looking.register(connection.fileno(), 0)
+        return any(events & select.POLLHUP for _, events in looking.poll(0))
 
     def _head(self, status: int, headers: Sequence[tuple[str, str]]) -> bytes:
         extra = [("Connection", "close")] if self.closing else []

@@ -53,6 +53,14 @@ class ClusterImages(Protocol):
         """From another host that has it; False when none has. Raises `PaddockError`."""
         ...
 
+    def auth(self, environment: str, name: str) -> str:
+        """What the environment shows the image's registry, as `X-Registry-Auth`; "" where it is not logged in."""
+        ...
+
+    def auths(self, environment: str) -> dict[str, dict[str, str]]:
+        """Everything it is logged in at, as in `X-Registry-Config`."""
+        ...
+
 
 class Cluster(Protocol):
     world: World

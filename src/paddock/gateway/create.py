@@ -14,28 +14,40 @@ from msgspec.structs import replace
 from paddock.core.assignment import network_assignment
 from paddock.core.bodies import endpoints_of, labels_of
 from paddock.core.dry_run import dry_run
-from paddock.core.standalone import NameInUse, forget, id_of, wish
+from paddock.core.powers import check_powers, powers_asked, volume_powers
+from paddock.core.standalone import NameInUse, id_of, wish
 from paddock.drivers.docker_body import connect_body, create_body
 from paddock.gateway import shapes
 from paddock.gateway.call import Call
-from paddock.gateway.classic import taken_out
+from paddock.gateway.classic import holds, image_affinities, taken_out
 from paddock.gateway.client import Answer
+from paddock.gateway.departed import gone_meanwhile, taken_back
 from paddock.gateway.image_finding import bring_image, require_image
+from paddock.gateway.links import partner, with_links
 from paddock.gateway.names import checked_name, made_up_name
 from paddock.gateway.problems import ApiProblem
-from paddock.gateway.rights import check_powers, powers_asked
+from paddock.gateway.rights import check_reach
 from paddock.gateway.router import Router
 from paddock.gateway.shapes import check_shape
+from paddock.gateway.volumes import check_volume_name
 from paddock.gateway.waiting import until
-from paddock.gateway.wishes import Wish, endpoints_asked, host_config, leans_on, links_of, service_spec, with_partners
+from paddock.gateway.wishes import (
+    Wish,
+    endpoints_asked,
+    host_config,
+    leans_on,
+    service_spec,
+    volumes_named,
+    with_partners,
+)
 from paddock.model.assignment import ContainerAssignment, Endpoint, NetworkAssignment
 from paddock.model.changes import Change
 from paddock.model.errors import NotFound, PaddockError, Transient
-from paddock.model.objects import Host, HostId, Network, NetworkId, Revision, Service, Unit, UnitId, UnitState
+from paddock.model.objects import Host, HostId, Network, NetworkId, Revision, Unit, UnitId, UnitState, Volume
 from paddock.model.snapshot import Snapshot
-from paddock.model.specs import ServiceSpec
+from paddock.model.specs import Placement, ServiceSpec
 from paddock.model.steps import ConnectNetwork, CreateContainer
-from paddock.wire.engine_http import EngineError, EngineHttp
+from paddock.wire.engine_http import EngineHttp
 
 PREPARE_TIMEOUT_S = 60.0
 CREATE_TIMEOUT_S = 120.0
@@ -63,16 +75,25 @@ async def create(call: Call) -> Answer:
     if not body.get("Image") and not body:
         raise ApiProblem(400, "config cannot be empty in order to create a container")
     check_shape(body, shapes.Container)
-    check_powers(powers_asked(host_config(body)), privileged=call.caller.privileged)
+    check_powers([*powers_asked(host_config(body)), *_volume_powers(call, body)], privileged=call.caller.privileged)
     await require_image(call, str(body.get("Image") or ""))
     wished = await _wish(call, body)
+    for volume in volumes_named(wished.body):
+        check_volume_name(volume)
     unit_id = await _committed(call, service_spec(wished))
     try:
         place = await _prepared(call, unit_id)
         return await _made(call, wished, place)
     except BaseException:
-        await _taken_back(call, unit_id)
+        await taken_back(call, unit_id)
         raise
+
+
+def _volume_powers(call: Call, body: Json) -> list[str]:
+    """Of volumes that are there already, under whose name a path of a host may be."""
+    snapshot = call.cluster.snapshot()
+    known = (snapshot.named(Volume, call.environment, name) for name in volumes_named(body))
+    return [power for volume in known if volume is not None for power in volume_powers(volume.spec.driver_opts)]
 
 
 async def _wish(call: Call, body: Json) -> Wish:
@@ -81,17 +102,32 @@ async def _wish(call: Call, body: Json) -> Wish:
     name = checked_name(asked) if asked else made_up_name(call.cluster.world)
     wanted = taken_out(body, call.gateway.hosts.all(environment))
     ids: dict[str, str] = {}
-    constraints = list(wanted.placement.constraints)
-    for partner in leans_on(wanted.body):
-        found = await call.gateway.finder.container(environment, partner)
-        ids[partner] = found.engine_name
-        constraints.append(f"node.id=={found.host.id}")
-    return Wish(
+    beside: dict[str, str] = {}
+    for one in leans_on(wanted.body):
+        found = await partner(call, one)
+        await check_reach(call, found)
+        ids[one] = found.engine_name
+        called = found.unit.name if found.unit is not None else one
+        known = beside.get(found.host.id)
+        beside[found.host.id] = f"{known} and {called}" if known else f"it needs {called}"
+    wish = Wish(
         name=name,
         body=_with_network_names(call, with_partners(wanted.body, ids)),
-        placement=replace(wanted.placement, constraints=tuple(dict.fromkeys(constraints))),
+        placement=replace(wanted.placement, beside=tuple(beside.items()), holders=_holders(call, wanted.placement)),
+        reschedule=wanted.reschedule,
         platform=call.head.asked("platform"),
     )
+    return await with_links(call, wish)
+
+
+def _holders(call: Call, placement: Placement) -> tuple[tuple[str, tuple[str, ...]], ...]:
+    hosts = call.gateway.hosts.all(call.environment)
+
+    def holding(word: str) -> tuple[str, ...]:
+        images = call.cluster.images
+        return tuple(host.id for host in hosts if any(holds(one, word) for one in images.on_host(HostId(host.id))))
+
+    return tuple((wish.text, holding(wish.value)) for wish in image_affinities(placement))
 
 
 def _with_network_names(call: Call, body: Json) -> Json:
@@ -132,10 +168,10 @@ async def _committed(call: Call, spec: ServiceSpec) -> str:
         try:
             return (await call.cluster.commit(decide))[0]
         except NameInUse as taken:
-            if not await _gone_meanwhile(call, taken.unit):
+            if not await gone_meanwhile(call, taken.unit):
                 raise ApiProblem(409, _in_use(spec.name, taken.unit)) from taken
         except NotFound as missing:
-            raise ApiProblem(404, missing.message) from missing
+            raise ApiProblem(400, missing.message) from missing
     raise Transient(f"the name {spec.name} is contended", retry_after_s=1.0)
 
 
@@ -152,22 +188,6 @@ def _in_use(name: str, unit: Unit) -> str:
         f'Conflict. The container name "/{name}" is already in use by container "{id or unit.id}". '
         "You have to remove (or rename) that container to be able to reuse that name."
     )
-
-
-async def _gone_meanwhile(call: Call, unit: Unit) -> bool:
-    """A container with --rm may have ended a moment ago, and its host's agent has not said so yet."""
-    id = next((container.id for container in unit.containers), "")
-    if not unit.standalone or not id or unit.host is None:
-        return False
-    try:
-        await call.cluster.engine(unit.host).json("GET", f"/containers/{id}/json")
-    except EngineError as error:
-        if error.status == 404:
-            await _taken_back(call, unit.id)
-            return True
-    except Transient:
-        return False
-    return False
 
 
 async def _prepared(call: Call, unit_id: str) -> Place:
@@ -223,6 +243,8 @@ async def _made(call: Call, wished: Wish, place: Place) -> Answer:
         await engine.call("DELETE", f"/containers/{told['Id']}", query={"force": 1, "v": 1})
         raise
     call.gateway.finder.made.put(str(told["Id"]), HostId(place.host.id))
+    call.gateway.finder.units.put(str(told["Id"]), UnitId(place.unit.id))
+    call.gateway.finder.ids.put(place.unit.id, str(told["Id"]))
     return Answer(answer.status, told)
 
 
@@ -232,10 +254,11 @@ def final_body(body: Json, asked: Json, place: Place) -> Json:
     body["Labels"] = {**body["Labels"], **place.labels}
     if place.endpoints:
         host["Dns"] = [*host["Dns"], *(host_config(asked).get("Dns") or ())]
-        if links := links_of(asked):
-            host.pop("Links", None)
-            first = next(iter(body["NetworkingConfig"]["EndpointsConfig"].values()))
-            first["Links"] = links
+        host.pop("Links", None)
+        wanted = endpoints_asked(asked)
+        for name, endpoint in body["NetworkingConfig"]["EndpointsConfig"].items():
+            if links := (wanted.get(name) or {}).get("Links"):
+                endpoint["Links"] = links
     return body
 
 
@@ -255,14 +278,3 @@ async def _connect_rest(engine: EngineHttp, id: str, place: Place, api: tuple[in
             link_local_ips=endpoint.link_local_ips,
         )
         await engine.call("POST", f"/networks/{network.engine_name}/connect", body=connect_body(step, api))
-
-
-async def _taken_back(call: Call, unit_id: str) -> None:
-    """The wish goes, and its name is free; what there is of the container is removed by its host's agent."""
-
-    def decide(snapshot: Snapshot) -> tuple[list[Change], None]:
-        unit = snapshot.get(Unit, unit_id)
-        service = snapshot.get(Service, unit.service) if unit is not None else None
-        return (forget(snapshot, service) if service is not None else []), None
-
-    await call.cluster.commit(decide)

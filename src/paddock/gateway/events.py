@@ -15,7 +15,7 @@ import msgspec
 from paddock.core.standalone import id_of
 from paddock.gateway.call import Call
 from paddock.gateway.filters import Filters, encode_filters, parse_filters
-from paddock.gateway.listing import HIDDEN_LABELS
+from paddock.gateway.listing import given_up, known_id, shown_labels
 from paddock.gateway.problems import ApiProblem
 from paddock.gateway.router import Router
 from paddock.model.errors import PaddockError
@@ -27,7 +27,11 @@ GATHER_S = 0.1
 """How long an event waits for earlier ones of other hosts."""
 LOOK_S = 2.0
 """How often it is looked for hosts that have come."""
+BEGIN_S = 3.0
+"""How long hosts have to begin with what happened before."""
 MOST_WAITING = 10_000
+MOST_ANEW = 1000
+"""Containers whose id is not their engine's."""
 FIRST_BACKOFF_S, MOST_BACKOFF_S = 0.5, 10.0
 Json = dict[str, Any]
 Waiting = tuple[int, int, bytes]
@@ -90,26 +94,60 @@ class _Stream:
         self._wake = asyncio.Event()
         self._room = asyncio.Event()
         self._over = False
+        self._awaited: dict[str, None] = {}
+        self._all_begun = asyncio.Event()
+        self._here: dict[str, bool] = {}
 
     async def follow_all(self) -> None:
         """Until the time asked for is over on every host; for ever without one."""
         began_s = self._call.cluster.world.now_s()
-        followed: dict[str, asyncio.Task[None]] = {}
+        followed: dict[str, _Follower] = {}
         async with asyncio.TaskGroup() as tasks:
             while True:
-                for host in self._call.gateway.hosts.reachable(self._call.environment):
-                    if host.id not in followed and (not self._nodes or host.name in self._nodes):
+                for host in await self._looked_at():
+                    if host.id not in followed:
+                        self._awaited |= {} if self._all_begun.is_set() else {host.id: None}
                         since_s = self._since_s if self._since_s is not None or not followed else began_s
-                        follower = _Follower(self, self._call, host, since_s)
-                        followed[host.id] = tasks.create_task(follower.run())
+                        followed[host.id] = _Follower(self, self._call, host, since_s)
+                    if not followed[host.id].busy:
+                        followed[host.id].busy = True
+                        tasks.create_task(followed[host.id].run())
+                if not self._awaited:
+                    self._all_begun.set()
                 if self._until_s is not None:
                     break
                 await asyncio.sleep(LOOK_S)
         self._over = True
         self._wake.set()
 
-    async def put(self, host: Host, event: Json) -> int:
-        """-> its time in ns. Waits while too many wait for the client."""
+    async def _looked_at(self) -> list[Host]:
+        """Hosts that answer; that one came or went since the last look is an event too."""
+        everyone = self._call.gateway.hosts.all(self._call.environment)
+        hosts = [host for host in everyone if not self._nodes or host.name in self._nodes]
+        now = {host.id: self._call.cluster.connected(HostId(host.id)) for host in hosts}
+        for host in hosts:
+            before = self._here.get(host.id, now[host.id])
+            if before != now[host.id] and self._filters.get("type", ["node"]) == ["node"] and len(self._filters) < 2:
+                await self.put(self._moved(host, here=now[host.id]))
+        self._here = now
+        return [host for host in hosts if now[host.id]]
+
+    def _moved(self, host: Host, *, here: bool) -> Json:
+        """As swarm mode says it of its nodes."""
+        at_s = self._call.cluster.world.now_s()
+        old, new = ("down", "ready") if here else ("ready", "down")
+        named = {"name": host.name, "node.name": host.name, "node.id": host.id, "node.addr": host.facts.address}
+        return {
+            "Type": "node",
+            "Action": "update",
+            "Actor": {"ID": host.id, "Attributes": {**named, "state.old": old, "state.new": new}},
+            "scope": "swarm",
+            "time": int(at_s),
+            "timeNano": int(at_s * 1e9),
+        }
+
+    async def put(self, event: Json) -> None:
+        """Waits while too many wait for the client."""
         while len(self._waiting) >= MOST_WAITING:
             self._room.clear()
             await self._room.wait()
@@ -117,10 +155,16 @@ class _Stream:
         self._arrivals += 1
         heapq.heappush(self._waiting, (at_ns, self._arrivals, msgspec.json.encode(event) + b"\n"))
         self._wake.set()
-        return at_ns
+
+    def begun(self, host: Host) -> None:
+        """What there was of it has begun to come, or it cannot be had."""
+        self._awaited.pop(host.id, None)
+        if not self._awaited:
+            self._all_begun.set()
 
     async def send_all(self) -> None:
         try:
+            await self._backlog()
             while not (self._over and not self._waiting):
                 await self._wake.wait()
                 self._wake.clear()
@@ -131,6 +175,14 @@ class _Stream:
                     self._room.set()
         except OSError:
             return
+
+    async def _backlog(self) -> None:
+        """What was before is in order only once every host has begun to tell it."""
+        try:
+            async with asyncio.timeout(BEGIN_S):
+                await self._all_begun.wait()
+        except TimeoutError:
+            self._call.cluster.world.probe("a host was slow to tell its events")
 
     @property
     def filters(self) -> Filters:
@@ -150,8 +202,11 @@ class _Follower:
         self._host = host
         self._since_s = since_s
         self._last_ns = 0
+        self._anew: dict[str, str] = {}
+        self.busy = False
 
     async def run(self) -> None:
+        """Until its host is gone: taken up again when it is back."""
         backoff = Backoff(self._call.cluster.world, FIRST_BACKOFF_S, MOST_BACKOFF_S)
         while True:
             began_s = self._call.cluster.world.now_s()
@@ -165,7 +220,12 @@ class _Follower:
             except PaddockError:
                 if self._stream.until_s is not None:
                     return
+            finally:
+                self._stream.begun(self._host)
             self._since_s = self._last_ns / 1e9 if self._last_ns else self._since_s or began_s
+            if not self._call.cluster.connected(HostId(self._host.id)):
+                self.busy = False
+                return
             await backoff.wait()
 
     async def _follow(self) -> None:
@@ -178,18 +238,40 @@ class _Follower:
             query["until"] = f"{self._stream.until_s:.9f}"
         engine = self._call.cluster.engine(HostId(self._host.id))
         async with engine.stream("GET", "/events", query=query) as answer:
+            self._stream.begun(self._host)
             async for event in answer.json_lines():
                 if isinstance(event, dict) and int(event.get("timeNano") or 0) > self._last_ns:
-                    self._last_ns = await self._stream.put(self._host, self._told(event))
+                    self._last_ns = int(event["timeNano"])
+                    if (told := self._told(event)) is not None:
+                        await self._stream.put(told)
 
-    def _told(self, event: Json) -> Json:
-        """With the host it happened on, as classic Swarm said it, and the cluster's ids for networks."""
+    def _told(self, event: Json) -> Json | None:
+        """With the host it happened on, as classic Swarm said it, and the cluster's ids for networks and containers.
+
+        None for what happens to a container whose place was taken elsewhere while its host was away.
+        """
         actor = event.get("Actor") or {}
-        attributes = {key: value for key, value in (actor.get("Attributes") or {}).items() if key not in HIDDEN_LABELS}
-        host = self._host
+        labels = actor.get("Attributes") or {}
+        attributes = shown_labels(labels)
+        host, snapshot = self._host, self._call.cluster.snapshot()
         attributes |= {"node.name": host.name, "node.id": host.id, "node.addr": host.facts.address}
         id = str(actor.get("ID") or "")
+        told = {**event}
         if event.get("Type") == "network":
-            network = self._call.cluster.snapshot().named(Network, host.environment, str(attributes.get("name") or ""))
+            network = snapshot.named(Network, host.environment, str(attributes.get("name") or ""))
             id = id_of("network", network.id) if network is not None else id
-        return {**event, "Actor": {**actor, "ID": id, "Attributes": attributes}}
+        elif event.get("Type") == "container":
+            if given_up(snapshot, labels):
+                return None
+            id = self._known_id(known_id(snapshot, id, labels), id)
+        if "id" in event and event["id"] == actor.get("ID"):
+            told["id"] = id
+        return {**told, "Actor": {**actor, "ID": id, "Attributes": attributes}}
+
+    def _known_id(self, known: str, id: str) -> str:
+        """Remembered, since the last events of a container may come when nothing else is known of it."""
+        if known != id:
+            if len(self._anew) >= MOST_ANEW:
+                self._anew.clear()
+            self._anew[id] = known
+        return self._anew.get(id, id)

@@ -7,15 +7,15 @@ ago, and last the engines themselves are asked, since containers may be there th
 from __future__ import annotations
 
 from collections import OrderedDict
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 import msgspec
 
 from paddock.gateway.cluster import Cluster
 from paddock.gateway.hosts import Hosts, answered
 from paddock.gateway.problems import ApiProblem, no_such
-from paddock.model.objects import ContainerStatus, Host, HostId, Unit
-from paddock.model.snapshot import Snapshot
+from paddock.model.objects import ContainerStatus, Host, HostId, Unit, UnitId
+from paddock.model.snapshot import ID_KEY_DIGITS, Snapshot
 from paddock.wire.engine_http import EngineNotFound
 
 MOST_REMEMBERED = 20_000
@@ -23,44 +23,64 @@ ID_DIGITS = frozenset("0123456789abcdef")
 
 
 class Found(msgspec.Struct, frozen=True, kw_only=True):
-    """`engine_name`: what its engine knows it by. `unit` None: started behind our back, or not reported yet."""
+    """`engine_name`: what its engine knows it by. `unit` None: started behind our back, or not reported yet.
+
+    `known_as`: the id that clients know it by, "" where that is the engine's own.
+    `said`: what the client called it, where its engine knows that name too and will use it in what it answers.
+    """
 
     host: Host
     engine_name: str
     unit: Unit | None = None
+    known_as: str = ""
+    said: str = ""
 
 
-class Recent:
+Value = TypeVar("Value", bound=str)
+
+
+class Recent(Generic[Value]):
     """The newest so many keys -> value."""
 
     def __init__(self, most: int = MOST_REMEMBERED) -> None:
         self._most = most
-        self._entries: OrderedDict[str, HostId] = OrderedDict()
+        self._entries: OrderedDict[str, Value] = OrderedDict()
+        self._beginnings: dict[str, dict[str, None]] = {}
 
-    def get(self, key: str) -> HostId | None:
+    def get(self, key: str) -> Value | None:
         return self._entries.get(key)
 
-    def put(self, key: str, host: HostId) -> None:
-        self._entries[key] = host
+    def put(self, key: str, value: Value) -> None:
+        self._entries[key] = value
         self._entries.move_to_end(key)
+        self._beginnings.setdefault(key[:ID_KEY_DIGITS], {})[key] = None
         if len(self._entries) > self._most:
-            self._entries.popitem(last=False)
+            self.forget(next(iter(self._entries)))
 
     def forget(self, key: str) -> None:
-        self._entries.pop(key, None)
+        if self._entries.pop(key, None) is None:
+            return
+        alike = self._beginnings[key[:ID_KEY_DIGITS]]
+        del alike[key]
+        if not alike:
+            del self._beginnings[key[:ID_KEY_DIGITS]]
 
     def beginning_with(self, prefix: str) -> list[str]:
-        return [key for key in self._entries if key.startswith(prefix)]
+        if len(prefix) < ID_KEY_DIGITS:
+            return [key for key in self._entries if key.startswith(prefix)]
+        return [key for key in self._beginnings.get(prefix[:ID_KEY_DIGITS], ()) if key.startswith(prefix)]
 
 
 class Finder:
-    """`made`: container id -> host; `execs`: exec id -> host."""
+    """`made`: container id -> host; `units`: container id -> unit; `ids`: the other way; `execs`: exec id -> host."""
 
     def __init__(self, cluster: Cluster, hosts: Hosts) -> None:
         self._cluster = cluster
         self._hosts = hosts
-        self.made = Recent()
-        self.execs = Recent()
+        self.made: Recent[HostId] = Recent()
+        self.units: Recent[UnitId] = Recent()
+        self.ids: Recent[str] = Recent()
+        self.execs: Recent[HostId] = Recent()
 
     async def container(self, environment: str, name: str) -> Found:
         """Raises `ApiProblem`: 404, or 400 for an id prefix that fits several."""
@@ -75,36 +95,38 @@ class Finder:
 
     def _known(self, environment: str, name: str) -> Found | None:
         snapshot = self._cluster.snapshot()
-        host_id = self.made.get(name)
-        if host_id is not None and (host := snapshot.get(Host, host_id)) is not None:
-            unit = _unit_with_id(snapshot, host_id, name)
-            return Found(host=host, engine_name=name, unit=unit)
         named = [unit for unit in snapshot.units_named(environment, name) if unit.host is not None]
         if named:
-            unit = max(named, key=lambda unit: (unit.live, unit.created_at_s, unit.generation))
+            unit = max(named, key=_newest)
             primary = next((status for status in unit.containers if not status.role), None)
             return _found(snapshot, unit, primary, name)
-        return self._by_status(snapshot, environment, name)
+        for unit in snapshot.units_with_container_named(environment, name):
+            status = next(status for status in unit.containers if status.name == name)
+            if (found := _found(snapshot, unit, status, name)) is not None:
+                return found
+        return self._by_id(snapshot, environment, name) if name and all(digit in ID_DIGITS for digit in name) else None
 
-    def _by_status(self, snapshot: Snapshot, environment: str, name: str) -> Found | None:
-        """A sidekick's name, or an id or its beginning."""
-        is_id = all(digit in ID_DIGITS for digit in name)
-        fitting: dict[str, Found] = {}
-        for unit in snapshot.in_environment(Unit, environment):
-            for status in unit.containers:
-                if status.name == name or (is_id and status.id and status.id.startswith(name)):
-                    found = _found(snapshot, unit, status, name)
-                    known = fitting.get(status.id)
-                    newer = known is None or known.unit is None or known.unit.generation < unit.generation
-                    if found is not None and newer:
-                        fitting[status.id] = found
-        for id in self.made.beginning_with(name) if is_id else ():
-            host = snapshot.get(Host, self.made.get(id) or "")
-            if host is not None and id not in fitting:
-                fitting[id] = Found(host=host, engine_name=id)
-        if len(fitting) > 1:
-            raise ApiProblem(400, f"Multiple IDs found with provided prefix: {name}")
-        return next(iter(fitting.values()), None)
+    def _by_id(self, snapshot: Snapshot, environment: str, id: str) -> Found | None:
+        """A whole id or the beginning of one. Raises `ApiProblem` when it begins several."""
+        fitting: dict[str, tuple[Unit, ContainerStatus]] = {}
+        for unit in snapshot.units_with_container(environment, id):
+            for status in unit.containers or (being_made(unit),):
+                known_as = cluster_id(unit, status)
+                if not (status.id.startswith(id) or known_as.startswith(id)) or not status.id:
+                    continue
+                if known_as not in fitting or _newest(fitting[known_as][0]) < _newest(unit):
+                    fitting[known_as] = (unit, status)
+        fresh = [made for made in self.made.beginning_with(id) if made not in fitting]
+        fresh = [made for made in fresh if not snapshot.units_with_container(environment, made)]
+        hosts = {made: snapshot.get(Host, self.made.get(made) or "") for made in fresh}
+        there = {made: host for made, host in hosts.items() if host is not None and host.environment == environment}
+        if len(fitting) + len(there) > 1:
+            raise ApiProblem(400, f"Multiple IDs found with provided prefix: {id}")
+        for made, host in there.items():
+            return Found(host=host, engine_name=made, unit=snapshot.get(Unit, self.units.get(made) or ""))
+        for unit, status in fitting.values():
+            return _found(snapshot, unit, status, id)
+        return None
 
     async def _asked(self, environment: str, name: str, host_name: str) -> Found | None:
         async def ask(host: Host) -> Any:
@@ -145,15 +167,28 @@ class Finder:
         raise ApiProblem(404, f"No such exec instance: {id}")
 
 
+def cluster_id(unit: Unit, status: ContainerStatus) -> str:
+    """The id that clients know the container by: that of the first one, wherever its successors are."""
+    return unit.known_as if unit.known_as and not status.role else status.id
+
+
+def being_made(unit: Unit) -> ContainerStatus:
+    """Of a unit that takes the place of a lost one and has no container yet."""
+    return ContainerStatus(id=unit.known_as, name=unit.name, state="created")
+
+
+def _newest(unit: Unit) -> tuple[bool, float, int]:
+    return (unit.live, unit.created_at_s, unit.generation)
+
+
 def _found(snapshot: Snapshot, unit: Unit, status: ContainerStatus | None, name: str) -> Found | None:
     host = snapshot.get(Host, unit.host) if unit.host is not None else None
     if host is None:
         return None
-    return Found(host=host, engine_name=status.id if status is not None and status.id else name, unit=unit)
-
-
-def _unit_with_id(snapshot: Snapshot, host: HostId, id: str) -> Unit | None:
-    for unit in snapshot.units_on_host(host):
-        if any(status.id == id for status in unit.containers):
-            return unit
-    return None
+    engine_name = status.id if status is not None and status.id else name
+    known_as = unit.known_as if status is None or not status.role else ""
+    if engine_name == known_as:
+        engine_name = unit.name
+    named = status is not None and bool(status.id) and status.name.removeprefix("/") == name
+    said = name if unit.standalone and named else ""
+    return Found(host=host, engine_name=engine_name, unit=unit, known_as=known_as, said=said)

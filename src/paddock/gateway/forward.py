@@ -19,7 +19,7 @@ from paddock.gateway.body import Body
 from paddock.gateway.call import Call
 from paddock.gateway.head import Headers, ResponseHead, encode, parse_response, response_framing
 from paddock.gateway.hosts import api_text
-from paddock.gateway.problems import ApiProblem
+from paddock.gateway.problems import ApiProblem, BadMessage
 from paddock.gateway.source import Source
 from paddock.model.errors import PaddockError, Transient
 from paddock.model.objects import HostId
@@ -27,7 +27,9 @@ from paddock.wire.engine_http import ByteStream
 
 AFTER_HEAD_S = 0.005
 """A moment for the client between the head of a hijacked connection and its first bytes."""
-DIAL_TIMEOUT_S = 15.0
+DIAL_TIMEOUT_S = 60.0
+"""With the wait behind others that are opened to the same host."""
+LAST_CHUNK = b"0\r\n\r\n"
 _FRAMING = ("transfer-encoding", "content-length")
 BROKEN = (ConnectionError, OSError, EOFError)
 
@@ -51,8 +53,14 @@ class Asked(msgspec.Struct, frozen=True, kw_only=True):
     hijack: bool = False
     versioned: bool = True
     more: tuple[tuple[str, str], ...] = ()
+    instead: tuple[tuple[str, str], ...] = ()
+    """Headers of the request that take the place of the client's."""
     finish: Callable[[], Awaitable[None]] | None = None
     """Done after a good answer's last byte and before its end, so that a client that waits for the end sees it."""
+    passing: Callable[[bytes], Awaitable[None]] | None = None
+    """Sees what the client sends on a hijacked connection; it goes on when this has returned."""
+    in_place: bytes | None = None
+    """The content of an answer whose own never came, because its host is gone."""
     overheard: Overheard | None = None
     """Gets the content of the client's body; the end of it is held back until `end` has returned."""
 
@@ -105,6 +113,8 @@ def engine_head(call: Call, asked: Asked) -> bytes:
     headers = [("Host", "docker"), *_end_to_end(call.head.headers, body=asked.body is None)]
     if asked.body is not None:
         headers += [("Content-Type", "application/json"), ("Content-Length", str(len(asked.body)))]
+    replaced = [name.lower() for name, _ in asked.instead]
+    headers = [*((name, value) for name, value in headers if name.lower() not in replaced), *asked.instead]
     if asked.overheard is not None:
         headers = [(name, value) for name, value in headers if name.lower() not in _FRAMING]
         headers.append(("Transfer-Encoding", "chunked"))
@@ -177,18 +187,20 @@ async def _answer(
         raise Transient(f"host {asked.host} ended the connection without an answer")
     head = parse_response(data)
     if head.status == 101 or (asked.hijack and head.status == 200):
-        await _hijacked(call, head, source, writer, sending)
+        await _hijacked(call, asked, head, (source, writer), sending)
         return head.status
     framing = response_framing(call.head.method, head)
-    if asked.finish is not None and head.status < 300 and framing.kind != "length":
+    finishing = (asked.finish or asked.in_place) and head.status < 300 and framing.kind != "length"
+    if finishing or (framing.kind == "chunked" and not call.client.chunks):
         await _reframed(call, asked, head, Body(source, framing))
         return head.status
     if framing.kind == "end":
         call.client.closing = True
     await call.client.write(encode(head.line, _passed_on(call, asked, head)))
-    body = Body(source, framing)
+    closes = framing.kind == "chunked" and not asked.hijack
+    pieces = _until_end(source) if closes else Body(source, framing).raw()
     try:
-        async for piece in body.raw():
+        async for piece in pieces:
             await call.client.write(piece)
     except ApiProblem as error:
         call.client.closing = True
@@ -196,18 +208,37 @@ async def _answer(
     return head.status
 
 
+async def _until_end(source: Source) -> AsyncIterator[bytes]:
+    """A chunked body, as it is: the engine was told to close behind it, so nobody has to look for its end.
+
+    Logs come with a chunk for every line, which is slow to follow. Engines send no trailers.
+    """
+    last = b""
+    while data := await source.some():
+        last = (last + data)[-len(LAST_CHUNK) :] if len(data) < len(LAST_CHUNK) else data[-len(LAST_CHUNK) :]
+        yield data
+    if last != LAST_CHUNK:
+        raise BadMessage("the connection ended inside a body")
+
+
 async def _reframed(call: Call, asked: Asked, head: ResponseHead, body: Body) -> None:
     """Piece by piece as it comes, with an end of our own."""
-    assert asked.finish is not None
+    framing = call.client.streaming()
     headers = [(name, value) for name, value in _passed_on(call, asked, head) if name.lower() not in _FRAMING]
-    await call.client.write(encode(head.line, [*headers, ("Transfer-Encoding", "chunked")]))
+    await call.client.write(encode(head.line, [*headers, *framing]))
+    said = False
     try:
         async for piece in body.content():
             await call.client.chunk(piece)
-    except ApiProblem as error:
-        call.client.closing = True
-        raise ConnectionResetError(f"the answer of host {asked.host} broke off: {error}") from error
-    await asked.finish()
+            said = True
+    except (ApiProblem, OSError) as error:
+        if said or asked.in_place is None:
+            call.client.closing = True
+            raise ConnectionResetError(f"the answer of host {asked.host} broke off: {error}") from error
+    if not said and asked.in_place is not None and head.status < 300:
+        await call.client.chunk(asked.in_place)
+    if asked.finish is not None and head.status < 300:
+        await asked.finish()
     await call.client.end()
 
 
@@ -219,14 +250,15 @@ def _passed_on(call: Call, asked: Asked, head: ResponseHead) -> list[tuple[str, 
 
 
 async def _hijacked(
-    call: Call, head: ResponseHead, source: Source, writer: asyncio.StreamWriter, sending: asyncio.Task[None]
+    call: Call, asked: Asked, head: ResponseHead, ours: tuple[Source, asyncio.StreamWriter], sending: asyncio.Task[None]
 ) -> None:
     """Raw bytes both ways until the engine's end; the client's end is passed on and ends nothing by itself."""
+    source, writer = ours
     call.client.closing = True
     await call.client.write(encode(head.line, head.headers))
     await asyncio.sleep(AFTER_HEAD_S)
     async with asyncio.TaskGroup() as tasks:
-        upwards = tasks.create_task(_upwards(call, writer, sending))
+        upwards = tasks.create_task(_upwards(call, asked, writer, sending))
         try:
             while data := await source.some():
                 await call.client.write(data)
@@ -237,13 +269,17 @@ async def _hijacked(
             upwards.cancel()
 
 
-async def _upwards(call: Call, writer: asyncio.StreamWriter, sending: asyncio.Task[None]) -> None:
+async def _upwards(call: Call, asked: Asked, writer: asyncio.StreamWriter, sending: asyncio.Task[None]) -> None:
     try:
         await asyncio.wait([sending])
         while data := await call.source.some():
+            if asked.passing is not None:
+                await asked.passing(data)
             writer.write(data)
             await writer.drain()
-        if writer.can_write_eof():
+        if call.client.gone():
+            writer.close()
+        elif writer.can_write_eof():
             writer.write_eof()
     except BROKEN:
         writer.close()

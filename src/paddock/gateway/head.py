@@ -38,6 +38,8 @@ class RequestHead(NamedTuple):
     headers: Headers
     framing: Framing
     keep_alive: bool
+    chunks: bool = True
+    """Its sender understands chunked answers: HTTP/1.1."""
 
     def header(self, name: str) -> str:
         return header(self.headers, name)
@@ -84,6 +86,7 @@ def parse_request(data: bytes) -> RequestHead:
         headers=headers,
         framing=request_framing(headers),
         keep_alive=_keeps_alive(protocol, headers),
+        chunks=protocol == "HTTP/1.1",
     )
 
 

@@ -12,6 +12,7 @@ from paddock.model.errors import PaddockError, Transient
 from paddock.model.objects import Host, HostId
 
 ASK_TIMEOUT_S = 10.0
+PING_TIMEOUT_S = 3.0
 AT_ONCE = 64
 OLDEST_API = (1, 24)
 FALLBACK_API = (1, 41)
@@ -54,6 +55,8 @@ class Hosts:
         async def one(host: Host) -> tuple[Host, T | PaddockError]:
             try:
                 async with gate, asyncio.timeout(timeout_s):
+                    if timeout_s > ASK_TIMEOUT_S:
+                        await self._answers(host)
                     return host, await ask(host)
             except TimeoutError:
                 return host, Transient(f"host {host.name} did not answer within {timeout_s:.0f} s")
@@ -63,6 +66,10 @@ class Hosts:
         async with asyncio.TaskGroup() as tasks:
             asked = [tasks.create_task(one(host)) for host in hosts]
         return [task.result() for task in asked]
+
+    async def _answers(self, host: Host) -> None:
+        """What may take its time is not asked of an engine that does not say a word. Raises `Transient`."""
+        await self._cluster.engine(HostId(host.id)).call("GET", "/_ping", timeout_s=PING_TIMEOUT_S)
 
 
 def answered(found: Iterable[tuple[Host, T | PaddockError]]) -> list[tuple[Host, T]]:

@@ -7,6 +7,7 @@ from typing import Any
 from paddock.core.images.reference import parse, tagged
 from paddock.gateway.call import Call
 from paddock.gateway.cluster import ImageOf
+from paddock.gateway.credentials import auth_for
 from paddock.gateway.hosts import answered
 from paddock.gateway.problems import ApiProblem, no_such
 from paddock.model.errors import PaddockError, UserError
@@ -74,7 +75,9 @@ async def _pulled(call: Call, host: Host, name: str) -> None:
     repository, _, digest = name.partition("@")
     query = {"fromImage": tagged(repository).rpartition(":")[0], "tag": digest}
     engine = call.cluster.engine(HostId(host.id))
-    async with engine.stream("POST", "/images/create", query=query, idle_timeout_s=PULL_SILENCE_S) as answer:
+    headers = auth_for(call, name)
+    pulling = engine.stream("POST", "/images/create", query=query, headers=headers, idle_timeout_s=PULL_SILENCE_S)
+    async with pulling as answer:
         async for line in answer.json_lines():
             if "error" in line:
                 raise ApiProblem(500, f"{name} could not be pulled on host {host.name}: {line['error']}")

@@ -5,9 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from paddock.core.images.reference import tagged
+import msgspec
+
+from paddock.core.images.reference import retagged, tagged
 from paddock.gateway.call import Call
 from paddock.gateway.client import Answer
+from paddock.gateway.cluster import ImageOf
+from paddock.gateway.credentials import auth_for
 from paddock.gateway.forward import Asked, forward
 from paddock.gateway.hosts import answered
 from paddock.gateway.image_finding import (
@@ -33,7 +37,7 @@ def register(router: Router) -> None:
     router.add("GET", "/images/search", anywhere)
     router.add("GET", "/images/get", saved_together)
     router.add("POST", "/images/prune", prune)
-    router.add("GET", "/distribution/{name:path}/json", anywhere)
+    router.add("GET", "/distribution/{name:path}/json", distribution)
     router.add("GET", "/images/{name:path}/json", passed_on)
     router.add("GET", "/images/{name:path}/history", passed_on)
     router.add("GET", "/images/{name:path}/get", passed_on)
@@ -118,12 +122,17 @@ async def anywhere(call: Call) -> None:
     await forward(call, Asked(host=HostId(call.gateway.hosts.any(call.environment).id)))
 
 
+async def distribution(call: Call) -> None:
+    host = call.gateway.hosts.any(call.environment)
+    await forward(call, Asked(host=HostId(host.id), instead=auth_for(call, call.params["name"])))
+
+
 async def push(call: Call) -> None:
-    """From a host that has it; credentials pass with the request and stay nowhere."""
+    """From a host that has it; what none has, an engine refuses. Credentials pass with the request and stay nowhere."""
     name = call.params["name"]
-    asked = call.head.asked("tag")
-    held = (await image_hosts(call, f"{name}:{asked}" if asked else name))[0]
-    await forward(call, Asked(host=HostId(held.host.id)))
+    holders = call.cluster.images.holders(call.environment, retagged(name, call.head.asked("tag")))
+    host = holders[0].host if holders else call.gateway.hosts.any(call.environment)
+    await forward(call, Asked(host=HostId(host.id), instead=auth_for(call, name)))
 
 
 async def saved_together(call: Call) -> None:
@@ -163,12 +172,33 @@ async def remove(call: Call) -> Answer:
     name = call.params["name"]
     holders = await image_hosts(call, name)
     query = {key: values[0] for key, values in call.head.query.items()}
+    users = await _users(call, holders)
+    rest = [held for held in holders if held not in users]
+    found: list[list[Json] | None] = []
     try:
-        found = await each_holder(call, holders, "DELETE", f"/images/{name}", query)
+        for held in users:
+            found += await each_holder(call, [held], "DELETE", f"/images/{name}", query)
+        if rest:
+            found += await each_holder(call, rest, "DELETE", f"/images/{name}", query)
     finally:
         for held in holders:
             await call.cluster.images.refresh(HostId(held.host.id))
     return Answer(200, without_doubles(found))
+
+
+async def _users(call: Call, holders: list[ImageOf]) -> list[ImageOf]:
+    """Those with containers of it. They are asked first: should one refuse, nothing was removed anywhere."""
+    if len(holders) < 2:
+        return []
+    filters = msgspec.json.encode({"ancestor": [holders[0].image.id]}).decode()
+
+    async def ask(host: Host) -> bool:
+        engine = call.cluster.engine(HostId(host.id))
+        return bool(await engine.json("GET", "/containers/json", query={"all": 1, "filters": filters}))
+
+    told = answered(await call.gateway.hosts.ask_each([held.host for held in holders], ask))
+    using = {host.id for host, uses in told if uses}
+    return [held for held in holders if held.host.id in using]
 
 
 def without_doubles(lists: Iterable[list[Json] | None]) -> list[Json]:

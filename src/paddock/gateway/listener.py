@@ -6,7 +6,7 @@ import asyncio
 import os
 import socket
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
 from paddock.gateway.client import Client, problem
@@ -18,6 +18,10 @@ from paddock.gateway.source import READ_BYTES, Source
 from paddock.model.errors import PaddockError, Refused
 
 IDLE_TIMEOUT_S = 600.0
+HEAD_TIMEOUT_S = 20.0
+"""From a head's first byte to its last."""
+LINGER_TIMEOUT_S = 2.0
+LINGER_BYTES = 32 * 2**20
 CLOSE_TIMEOUT_S = 2.0
 MOST_CONNECTIONS = 4096
 WRITE_BUFFER_BYTES = 256 * 1024
@@ -57,7 +61,9 @@ class Listener:
         while not client.closing:
             try:
                 async with asyncio.timeout(IDLE_TIMEOUT_S):
-                    data = await source.head()
+                    if not await source.waiting():
+                        return
+                data = await _head(source)
                 if data is None:
                     return
                 head = parse_request(data)
@@ -66,10 +72,13 @@ class Listener:
             except BadMessage as error:
                 client.begin_request(closing=True)
                 await client.answer(problem(error.status, error.message))
+                await _linger(client, source)
                 return
-            client.begin_request(closing=not head.keep_alive)
+            client.begin_request(closing=not head.keep_alive, chunks=head.chunks)
             client.common = self._gateway.headers(caller)
-            await self._gateway.answer(caller, head, client, source)
+            call = await self._gateway.answer(caller, head, client, source)
+            if not call.body.done:
+                await _linger(client, source)
 
     async def close(self) -> None:
         """Every connection ends now."""
@@ -78,6 +87,24 @@ class Listener:
             task.cancel()
         if tasks:
             await asyncio.wait(tasks, timeout=CLOSE_TIMEOUT_S)
+
+
+async def _head(source: Source) -> bytes | None:
+    try:
+        async with asyncio.timeout(HEAD_TIMEOUT_S):
+            return await source.head()
+    except TimeoutError:
+        raise BadMessage(f"the request's head did not come to its end within {HEAD_TIMEOUT_S:.0f} s", 408) from None
+
+
+async def _linger(client: Client, source: Source) -> None:
+    """A client that still sends hears its answer before the connection goes: a reset would take it away."""
+    client.half_close()
+    with suppress(TimeoutError, OSError):
+        async with asyncio.timeout(LINGER_TIMEOUT_S):
+            left = LINGER_BYTES
+            while left > 0 and (data := await source.some()):
+                left -= len(data)
 
 
 def _tune(writer: asyncio.StreamWriter) -> None:

@@ -4,18 +4,22 @@ from __future__ import annotations
 
 from typing import Any
 
+from msgspec.structs import replace
+
 from paddock.core.standalone import NameInUse, forget, rename
 from paddock.gateway.call import Call
 from paddock.gateway.client import Answer
 from paddock.gateway.containers import found_container
 from paddock.gateway.filters import encode_filters, parse_filters
 from paddock.gateway.finding import Found
+from paddock.gateway.forward import Asked, forward
 from paddock.gateway.hosts import answered
+from paddock.gateway.links import unlinked
 from paddock.gateway.listing import refuse_if_all_did
 from paddock.gateway.names import checked_name
 from paddock.gateway.problems import ApiProblem
 from paddock.gateway.router import Router
-from paddock.model.changes import Change
+from paddock.model.changes import Change, Put
 from paddock.model.errors import PaddockError, Transient
 from paddock.model.objects import Host, HostId, HostState, Service, Unit
 from paddock.model.snapshot import Snapshot
@@ -27,12 +31,43 @@ STACK_LABEL = "io.paddock.stack"
 
 
 def register(router: Router) -> None:
+    router.add("POST", "/containers/{name:path}/start", started)
     router.add("DELETE", "/containers/{name:path}", remove)
     router.add("POST", "/containers/{name:path}/rename", renamed)
     router.add("POST", "/containers/prune", prune)
 
 
-async def remove(call: Call) -> Answer:
+async def started(call: Call) -> None:
+    """Its names are told while its engine starts it: whoever is started next finds it."""
+    found = await found_container(call)
+    unit = found.unit
+    if unit is not None and unit.standalone and unit.addresses:
+        await _starting(call, unit, starting=True)
+    status = 500
+    try:
+        path = f"/containers/{found.engine_name}/start"
+        status = await forward(call, Asked(host=HostId(found.host.id), path=path))
+    finally:
+        if status >= 300 and unit is not None:
+            await _starting(call, unit, starting=False)
+
+
+async def _starting(call: Call, unit: Unit, *, starting: bool) -> None:
+    def decide(snapshot: Snapshot) -> tuple[list[Change], None]:
+        known = snapshot.get(Unit, unit.id)
+        if known is None or not known.standalone or known.starting == starting:
+            return [], None
+        if starting and any(one.state == "running" for one in known.containers):
+            return [], None
+        words = "is being started" if starting else "was not started"
+        return [Put(object=replace(known, starting=starting), reason=f"{known.name} {words}")], None
+
+    await call.cluster.commit(decide)
+
+
+async def remove(call: Call) -> Answer | None:
+    if call.head.wants("link"):
+        return await unlinked(call)
     found = await found_container(call)
     engine = call.cluster.engine(HostId(found.host.id))
     query = {name: values[0] for name, values in call.head.query.items()}
@@ -46,8 +81,7 @@ async def remove(call: Call) -> Answer:
     except Transient:
         if found.host.state is not HostState.LOST or not call.head.wants("force"):
             raise
-    if not call.head.wants("link"):
-        await _let_go(call, found)
+    await _let_go(call, found)
     return Answer(status)
 
 

@@ -6,20 +6,23 @@ The engines' own `bridge`, `host` and `none` are listed too, since clients look 
 from __future__ import annotations
 
 import asyncio
+import ipaddress
 from datetime import UTC, datetime
 from typing import Any
 
 from msgspec.structs import replace
 
+from paddock.core.assignment import mac_for
 from paddock.core.draft import GONE
 from paddock.core.standalone import HOME_NETWORK, Connected, connect, disconnect, id_of, new_network
 from paddock.core.subnets import ipv4_subnets, mac_of, own_network_of_a_host
 from paddock.drivers.docker_body import connect_body
 from paddock.gateway import shapes
-from paddock.gateway.call import Call
+from paddock.gateway.call import Api, Call
 from paddock.gateway.client import Answer
+from paddock.gateway.departed import any_gone
 from paddock.gateway.filters import Filters, labels_match, parse_filters
-from paddock.gateway.finding import Found
+from paddock.gateway.finding import Found, cluster_id
 from paddock.gateway.problems import ApiProblem, no_such
 from paddock.gateway.router import Router
 from paddock.gateway.shapes import check_shape
@@ -71,12 +74,17 @@ def time_text(at_s: float) -> str:
     return datetime.fromtimestamp(at_s, UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
 
 
-def network_view(snapshot: Snapshot, network: Network, *, containers: bool) -> Json:
-    configs = [{"Subnet": network.subnet}] if network.subnet else []
+def network_view(snapshot: Snapshot, network: Network, api: Api, *, containers: bool) -> Json:
+    configs: list[Json] = [{"Subnet": network.subnet}] if network.subnet else []
     if configs and network.spec.gateway:
         configs[0]["Gateway"] = network.spec.gateway
     if configs and network.spec.ip_range:
         configs[0]["IPRange"] = network.spec.ip_range
+    if configs and network.spec.aux_addresses:
+        configs[0]["AuxiliaryAddresses"] = dict(network.spec.aux_addresses)
+    if network.subnet6:
+        six = {"Subnet": network.subnet6, "IPRange": network.spec.ip_range6, "Gateway": network.spec.gateway6}
+        configs.append({key: value for key, value in six.items() if value})
     driver = network.spec.driver if network.spec.driver not in ("", "default") else "bridge"
     return {
         "Name": network.name,
@@ -84,7 +92,7 @@ def network_view(snapshot: Snapshot, network: Network, *, containers: bool) -> J
         "Created": time_text(network.created_at_s),
         "Scope": "swarm" if driver == "overlay" else "local",
         "Driver": driver,
-        "EnableIPv4": True,
+        **({"EnableIPv4": True} if api >= (1, 47) else {}),
         "EnableIPv6": network.spec.enable_ipv6,
         "IPAM": {"Driver": "default", "Options": None, "Config": configs},
         "Internal": network.spec.internal,
@@ -105,14 +113,18 @@ def _containers(snapshot: Snapshot, network: Network) -> Json:
         address = unit.addresses[NetworkId(network.id)]
         for status in unit.containers:
             if not status.role and status.id and unit.state not in GONE and status.state in ("running", "paused"):
-                found[status.id] = {
+                found[cluster_id(unit, status)] = {
                     "Name": status.name.removeprefix("/") or unit.name,
                     "EndpointID": id_of("endpoint", f"{network.id}/{unit.id}"),
-                    "MacAddress": mac_of(address),
+                    "MacAddress": mac_for(snapshot, NetworkId(network.id), unit),
                     "IPv4Address": f"{address}/{bits}",
-                    "IPv6Address": "",
+                    "IPv6Address": _with_bits(unit.addresses6.get(NetworkId(network.id), ""), network.subnet6),
                 }
     return found
+
+
+def _with_bits(address: str, subnet: str) -> str:
+    return f"{address}/{subnet.partition('/')[2]}" if address else ""
 
 
 async def of_engines(call: Call) -> list[Json]:
@@ -127,7 +139,7 @@ async def listed(call: Call) -> Answer:
     filters = parse_filters(call.head.asked("filters"))
     snapshot = call.cluster.snapshot()
     views = [
-        network_view(snapshot, network, containers=False)
+        network_view(snapshot, network, call.api, containers=False)
         for network in snapshot.in_environment(Network, call.environment)
         if not network.removing
     ]
@@ -175,7 +187,7 @@ async def inspected(call: Call) -> Answer:
             if view["Name"] == name or (len(name) >= 4 and view["Id"].startswith(name)):
                 return Answer(200, {**view, "Containers": {}})
         raise error
-    return Answer(200, network_view(call.cluster.snapshot(), network, containers=True))
+    return Answer(200, network_view(call.cluster.snapshot(), network, call.api, containers=True))
 
 
 # Making and removing
@@ -211,7 +223,12 @@ def network_spec(body: Json) -> NetworkSpec:
     if driver not in DRIVERS:
         raise ApiProblem(404, f"network driver {driver} is not one of the cluster's: use bridge or overlay")
     configs = (body.get("IPAM") or {}).get("Config") or []
-    first = configs[0] if configs else {}
+    four: Json = next((one for one in configs if ":" not in str(one.get("Subnet") or "")), {})
+    six: Json = next((one for one in configs if ":" in str(one.get("Subnet") or "")), {})
+    auxiliary = {str(key): str(value) for key, value in (four.get("AuxiliaryAddresses") or {}).items()}
+    for key, address in auxiliary.items():
+        if not _is_address(address):
+            raise ApiProblem(400, f"invalid auxiliary address {key}: {address!r} is not an address such as 10.20.0.9")
     return NetworkSpec(
         name=name,
         driver=driver,
@@ -219,16 +236,27 @@ def network_spec(body: Json) -> NetworkSpec:
         attachable=bool(body.get("Attachable")),
         enable_ipv6=bool(body.get("EnableIPv6")),
         subnets=tuple(str(config["Subnet"]) for config in configs if config.get("Subnet")),
-        ip_range=str(first.get("IPRange") or ""),
-        gateway=str(first.get("Gateway") or ""),
+        ip_range=str(four.get("IPRange") or ""),
+        gateway=str(four.get("Gateway") or ""),
+        ip_range6=str(six.get("IPRange") or ""),
+        gateway6=str(six.get("Gateway") or ""),
+        aux_addresses=auxiliary,
         options={str(key): str(value) for key, value in (body.get("Options") or {}).items()},
         labels={str(key): str(value) for key, value in (body.get("Labels") or {}).items()},
     )
 
 
+def _is_address(text: str) -> bool:
+    try:
+        ipaddress.ip_address(text)
+    except ValueError:
+        return False
+    return True
+
+
 def _check_subnets(snapshot: Snapshot, environment: str, spec: NetworkSpec) -> None:
     asked = list(ipv4_subnets(spec.subnets))
-    if spec.subnets and not asked:
+    if spec.subnets and not asked and not spec.enable_ipv6:
         raise ApiProblem(400, f"invalid subnet {spec.subnets[0]}: give an IPv4 network such as 10.20.0.0/16")
     for wanted in asked:
         if in_the_way := own_network_of_a_host(snapshot, environment, wanted):
@@ -261,7 +289,14 @@ async def remove(call: Call) -> Answer:
             raise ApiProblem(403, f"error while removing network: network {network.name} id {id} has active endpoints")
         return [Put(object=replace(network, removing=True), reason="removed through the Docker API")], None
 
-    await call.cluster.commit(decide)
+    try:
+        await call.cluster.commit(decide)
+    except ApiProblem as problem:
+        snapshot = call.cluster.snapshot()
+        network = network_called(snapshot, call.environment, name)
+        if problem.status != 403 or not await any_gone(call, snapshot.units_on_network(NetworkId(network.id))):
+            raise
+        await call.cluster.commit(decide)
     return Answer(204)
 
 
@@ -302,7 +337,7 @@ async def connected(call: Call) -> Answer:
     unit = _standalone(found)
     made = await _committed(call, unit, name, body.get("EndpointConfig") or {})
     try:
-        await _joined(engine, found, made)
+        await _joined(engine, found, made, body.get("EndpointConfig") or {})
     except PaddockError:
         await _undone(call, made.unit, made.network)
         raise
@@ -331,26 +366,36 @@ async def _committed(call: Call, unit: Unit, name: str, endpoint: Json) -> Conne
         raise ApiProblem(403, error.message) from error
 
 
-async def _joined(engine: EngineHttp, found: Found, made: Connected) -> None:
+async def _joined(engine: EngineHttp, found: Found, made: Connected, asked: Json) -> None:
     """Once the host's agent has made the network there."""
-    await _network_there(engine, made.network.name)
     address = made.unit.addresses[NetworkId(made.network.id)]
-    step = ConnectNetwork(container=found.engine_name, network=made.network.name, ipv4=address, mac=mac_of(address))
+    mac = str(asked.get("MacAddress") or "") or mac_of(address)
+    step = ConnectNetwork(container=found.engine_name, network=made.network.on_engines, ipv4=address, mac=mac)
     api = engine.api or await engine.negotiate()
-    await engine.call("POST", f"/networks/{made.network.name}/connect", body=connect_body(step, api))
-
-
-async def _network_there(engine: EngineHttp, name: str) -> None:
+    body = connect_body(step, api)
+    if links := asked.get("Links"):
+        body["EndpointConfig"]["Links"] = links
     try:
         async with asyncio.timeout(READY_TIMEOUT_S):
             while True:
-                try:
-                    await engine.call("GET", f"/networks/{name}")
+                if await _taken_in(engine, made.network.on_engines, body):
                     return
-                except EngineNotFound:
-                    await asyncio.sleep(LOOK_AGAIN_S)
+                await asyncio.sleep(LOOK_AGAIN_S)
     except TimeoutError:
-        raise Transient(f"the host has not made network {name} within {READY_TIMEOUT_S:.0f} s") from None
+        where = f"network {made.network.name} within {READY_TIMEOUT_S:.0f} s"
+        raise Transient(f"the host has not made {where}") from None
+
+
+async def _taken_in(engine: EngineHttp, network: str, body: Json) -> bool:
+    """False while the network is not there: made in a moment, or made anew after it was without containers."""
+    try:
+        await engine.call("GET", f"/networks/{network}")
+        await engine.call("POST", f"/networks/{network}/connect", body=body)
+    except EngineNotFound as error:
+        if "network" not in error.message:
+            raise
+        return False
+    return True
 
 
 async def _undone(call: Call, unit: Unit, network: Network) -> None:
@@ -371,7 +416,7 @@ async def disconnected(call: Call) -> Answer:
     network = None if name in OF_ENGINES else network_called(call.cluster.snapshot(), call.environment, name)
     if found.unit is not None and network is not None:
         _standalone(found)
-    path = f"/networks/{network.name if network is not None else name}/disconnect"
+    path = f"/networks/{network.on_engines if network is not None else name}/disconnect"
     try:
         await engine.call("POST", path, body={**body, "Container": found.engine_name})
     except EngineNotFound:

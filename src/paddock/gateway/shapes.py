@@ -69,6 +69,7 @@ class _PoolConfig(msgspec.Struct):
     Subnet: str | None = None
     IPRange: str | None = None
     Gateway: str | None = None
+    AuxiliaryAddresses: dict[str, str] | None = None
 
 
 class _Pools(msgspec.Struct):

@@ -6,7 +6,7 @@ import asyncio
 
 from paddock.gateway.problems import BadMessage
 
-READ_BYTES = 64 * 1024
+READ_BYTES = 256 * 1024
 MOST_HEAD_BYTES = 64 * 1024
 
 
@@ -21,6 +21,12 @@ class Source:
             data, self._kept = self._kept, b""
             return data
         return await self._reader.read(READ_BYTES)
+
+    async def waiting(self) -> bool:
+        """Returns when something has come; False when the connection ended instead."""
+        if not self._kept:
+            self._kept = await self._reader.read(READ_BYTES)
+        return bool(self._kept)
 
     def give_back(self, data: bytes) -> None:
         self._kept = data + self._kept

@@ -15,6 +15,8 @@ from paddock.model.objects import Environment, Host, HostId
 
 NO_CACHE = (("Cache-Control", "no-cache, no-store, must-revalidate"), ("Pragma", "no-cache"))
 SUMS = ("Containers", "ContainersRunning", "ContainersPaused", "ContainersStopped", "NCPU", "MemTotal")
+IMAGE_IDS = "ImageIds"
+"""Ours, on the way from a host's answer to the count of all."""
 Json = dict[str, Any]
 
 
@@ -59,8 +61,10 @@ async def info(call: Call) -> Answer:
     reachable = [host for host in everyone if call.cluster.connected(HostId(host.id))]
 
     async def ask(host: Host) -> Json:
-        found: Json = await call.cluster.engine(HostId(host.id)).json("GET", "/info")
-        return found
+        engine = call.cluster.engine(HostId(host.id))
+        found: Json = await engine.json("GET", "/info")
+        images = await engine.json("GET", "/images/json", query={"all": 1})
+        return {**found, IMAGE_IDS: [image["Id"] for image in images]}
 
     found = await hosts.ask_each(reachable, ask)
     environment = call.cluster.snapshot().get(Environment, call.environment)
@@ -72,7 +76,7 @@ def merged_info(name: str, id: str, everyone: list[Host], found: list[tuple[Host
     """The first host's words where all are alike; sums where they add up; every host in `SystemStatus`."""
     infos = {host.id: told for host, told in answered(found)}
     first = next(iter(infos.values()), {})
-    images = max((told.get("Images", 0) for told in infos.values()), default=0)
+    images = {id for told in infos.values() for id in told.pop(IMAGE_IDS, ())}
     warnings = [f"{host.name}: {error}" for host, error in found if isinstance(error, PaddockError)]
     warnings += [f"host {host.name} is {host.state}" for host in everyone if host.id not in infos]
     return {
@@ -80,7 +84,7 @@ def merged_info(name: str, id: str, everyone: list[Host], found: list[tuple[Host
         "ID": id,
         "Name": name,
         "ServerVersion": f"paddock/{__version__}",
-        "Images": images,
+        "Images": len(images),
         **{key: sum(int(told.get(key) or 0) for told in infos.values()) for key in SUMS},
         "Swarm": {"NodeID": "", "NodeAddr": "", "LocalNodeState": "inactive", "ControlAvailable": False, "Error": "",
                   "RemoteManagers": None},

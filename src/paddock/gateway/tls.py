@@ -62,9 +62,9 @@ class TlsDoor:
             outwards = tasks.create_task(tls.outwards(near[0]))
             handling = tasks.create_task(self._listener.serve(*far, caller))
             await asyncio.wait([outwards])
+            await asyncio.wait([handling], timeout=CLOSE_TIMEOUT_S)
             near[1].close()
             inwards.cancel()
-            await asyncio.wait([handling], timeout=CLOSE_TIMEOUT_S)
             handling.cancel()
 
     async def close(self) -> None:

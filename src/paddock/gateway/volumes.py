@@ -6,31 +6,39 @@ name, it is kept in mind until then.
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from msgspec.structs import replace
 
+from paddock.core.powers import check_powers, volume_powers
 from paddock.core.standalone import volume_named
 from paddock.gateway import shapes
 from paddock.gateway.call import Call
 from paddock.gateway.client import Answer
-from paddock.gateway.filters import Filters, labels_match, parse_filters
+from paddock.gateway.departed import any_gone
+from paddock.gateway.filters import Filters, encode_filters, labels_match, parse_filters
 from paddock.gateway.hosts import answered
+from paddock.gateway.listing import refuse_if_all_did
 from paddock.gateway.networks import time_text
 from paddock.gateway.problems import ApiProblem, no_such
-from paddock.gateway.rights import check_powers, volume_powers
 from paddock.gateway.router import Router
 from paddock.gateway.shapes import check_shape
 from paddock.model.changes import Change, Delete, Put
-from paddock.model.errors import Conflict
-from paddock.model.objects import Host, HostId, Revision, Volume
+from paddock.model.errors import Conflict, PaddockError
+from paddock.model.objects import Host, HostId, Revision, ServiceId, Unit, Volume
 from paddock.model.snapshot import Snapshot
 from paddock.model.specs import VolumeSpec
 from paddock.wire.engine_http import EngineError, EngineNotFound
 
 Json = dict[str, Any]
 PLACE = "/var/lib/docker/volumes"
+VOLUME_NAME = re.compile("[a-zA-Z0-9][a-zA-Z0-9_.-]+")
 HIDDEN_LABEL = "io.paddock.volume"
+ANONYMOUS_LABEL = "com.docker.volume.anonymous"
+"""How engines mark volumes without a name, which `volume prune` removes without being asked for all."""
+DRIVER_TIMEOUT_S = 60.0
+PRUNE_TIMEOUT_S = 300.0
 
 
 def register(router: Router) -> None:
@@ -96,6 +104,19 @@ def _users(snapshot: Snapshot, volume: Volume) -> list[str]:
     return [revision.service for revision in revisions if volume.id in revision.volumes.values()]
 
 
+def _units_with(call: Call, name: str) -> list[Unit]:
+    snapshot = call.cluster.snapshot()
+    volume = snapshot.named(Volume, call.environment, name)
+    users = _users(snapshot, volume) if volume is not None else []
+    return [unit for service in users for unit in snapshot.units_of_service(ServiceId(service))]
+
+
+def _containers(snapshot: Snapshot, services: list[str]) -> list[str]:
+    """Ids, as far as they are known."""
+    units = [unit for service in services for unit in snapshot.units_of_service(ServiceId(service))]
+    return [unit.containers[0].id if unit.containers else unit.name for unit in units if unit.live]
+
+
 def _fits(view: Json, filters: Filters, used: list[str]) -> bool:
     for name, values in filters.items():
         match name:
@@ -116,36 +137,74 @@ def _fits(view: Json, filters: Filters, used: list[str]) -> bool:
     return True
 
 
-async def create(call: Call) -> Answer:
-    body = await call.json_object()
-    check_shape(body, shapes.Volume)
-    check_powers(volume_powers(body.get("DriverOpts") or {}), privileged=call.caller.privileged)
-    name = str(body.get("Name") or "") or call.cluster.world.chance.hex(64)
-    if "/" in name or len(name) < 2:
+def check_volume_name(name: str) -> None:
+    """Raises `ApiProblem` (400) in the engine's words."""
+    if len(name) < 2:
+        raise ApiProblem(
+            400, f"create {name}: volume name is too short, names should be at least two alphanumeric characters"
+        )
+    if not VOLUME_NAME.fullmatch(name):
         raise ApiProblem(
             400,
             f'create {name}: "{name}" includes invalid characters for a local volume name, only '
             '"[a-zA-Z0-9][a-zA-Z0-9_.-]" are allowed. If you intended to pass a host directory, use absolute path',
         )
+
+
+async def create(call: Call) -> Answer:
+    body = await call.json_object()
+    check_shape(body, shapes.Volume)
+    check_powers(volume_powers(body.get("DriverOpts") or {}), privileged=call.caller.privileged)
+    asked = str(body.get("Name") or "")
+    name = asked or call.cluster.world.chance.hex(64)
+    check_volume_name(name)
     driver = str(body.get("Driver") or "")
     spec = VolumeSpec(
         name=name,
         driver="" if driver == "local" else driver,
         driver_opts={str(key): str(value) for key, value in (body.get("DriverOpts") or {}).items()},
-        labels={str(key): str(value) for key, value in (body.get("Labels") or {}).items()},
+        labels={str(key): str(value) for key, value in (body.get("Labels") or {}).items()}
+        | ({} if asked else {ANONYMOUS_LABEL: ""}),
     )
 
-    def decide(snapshot: Snapshot) -> tuple[list[Change], Volume]:
+    def decide(snapshot: Snapshot) -> tuple[list[Change], tuple[Volume, bool]]:
         volume, changes = volume_named(snapshot, call.environment, name, call.cluster.world.now_s(), spec)
         if not changes and (driver or "local") != (volume.spec.driver or "local"):
             raise ApiProblem(409, f"create {name}: conflict: volume name must be unique")
-        return changes, volume
+        return changes, (volume, bool(changes))
 
     try:
-        volume, _ = await call.cluster.commit(decide)
+        (volume, fresh), _ = await call.cluster.commit(decide)
     except Conflict as error:
         raise ApiProblem(409, error.message) from error
+    if fresh and spec.driver:
+        await _made_by_its_driver(call, volume)
     return Answer(201, volume_view(volume))
+
+
+async def _made_by_its_driver(call: Call, volume: Volume) -> None:
+    """On the first host that has the driver, which alone knows what it takes. Raises `ApiProblem` in its words."""
+    body = {
+        "Name": volume.name,
+        "Driver": volume.spec.driver,
+        "DriverOpts": dict(volume.spec.driver_opts),
+        "Labels": {**volume.spec.labels, HIDDEN_LABEL: volume.id},
+    }
+    refusal: PaddockError | None = None
+    for host in call.gateway.hosts.reachable(call.environment):
+        try:
+            engine = call.cluster.engine(HostId(host.id))
+            await engine.call("POST", "/volumes/create", body=body, timeout_s=DRIVER_TIMEOUT_S)
+            return
+        except PaddockError as error:
+            refusal = refusal or error
+
+    def decide(snapshot: Snapshot) -> tuple[list[Change], None]:
+        known = snapshot.get(Volume, volume.id)
+        return ([Delete(object=known, reason="its driver refused it")] if known is not None else []), None
+
+    await call.cluster.commit(decide)
+    raise refusal or ApiProblem(503, "no host of this environment is connected: see `paddock hosts`")
 
 
 async def inspected(call: Call) -> Answer:
@@ -167,10 +226,15 @@ async def remove(call: Call) -> Answer:
         if volume is None or volume.removing:
             return [], False
         if users := _users(snapshot, volume):
-            raise ApiProblem(409, f"remove {name}: volume is in use - [{', '.join(users)}]")
+            raise ApiProblem(409, f"remove {name}: volume is in use - [{', '.join(_containers(snapshot, users))}]")
         return _gone(volume, "removed through the Docker API"), True
 
-    known, _ = await call.cluster.commit(decide)
+    try:
+        known, _ = await call.cluster.commit(decide)
+    except ApiProblem:
+        if not await any_gone(call, _units_with(call, name)):
+            raise
+        known, _ = await call.cluster.commit(decide)
     if not known:
         await _remove_from_engines(call, name)
     return Answer(204)
@@ -204,12 +268,31 @@ async def prune(call: Call) -> Answer:
     def decide(snapshot: Snapshot) -> tuple[list[Change], list[str]]:
         unused = [
             volume
-            for volume in (snapshot.in_environment(Volume, call.environment) if named else ())
-            if not volume.removing and not volume.stack and labels_match(filters, volume.spec.labels)
+            for volume in snapshot.in_environment(Volume, call.environment)
+            if (named or ANONYMOUS_LABEL in volume.spec.labels)
+            and not volume.removing and not volume.stack and labels_match(filters, volume.spec.labels)
             and not _users(snapshot, volume)
         ]  # fmt: skip
         changes = [change for volume in unused for change in _gone(volume, "pruned through the Docker API")]
         return changes, [volume.name for volume in unused]
 
     names, _ = await call.cluster.commit(decide)
-    return Answer(200, {"VolumesDeleted": names or None, "SpaceReclaimed": 0})
+    deleted, reclaimed = await _pruned_on_engines(call, filters)
+    return Answer(200, {"VolumesDeleted": [*names, *deleted] or None, "SpaceReclaimed": reclaimed})
+
+
+async def _pruned_on_engines(call: Call, filters: Filters) -> tuple[list[str], int]:
+    """Those that only engines know, as single containers leave them behind. -> names, bytes."""
+    query = {"filters": encode_filters({**filters, "label!": [*filters.get("label!", ()), HIDDEN_LABEL]})}
+
+    async def ask(host: Host) -> Json:
+        engine = call.cluster.engine(HostId(host.id))
+        found: Json = await engine.json("POST", "/volumes/prune", query=query, timeout_s=PRUNE_TIMEOUT_S)
+        return found
+
+    hosts = call.gateway.hosts.reachable(call.environment)
+    told = await call.gateway.hosts.ask_each(hosts, ask, PRUNE_TIMEOUT_S)
+    refuse_if_all_did(told)
+    done = [found for _, found in answered(told)]
+    names = [name for found in done for name in found.get("VolumesDeleted") or ()]
+    return names, sum(int(found.get("SpaceReclaimed") or 0) for found in done)

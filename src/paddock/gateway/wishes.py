@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 
@@ -25,12 +25,14 @@ ENGINE_MODES = ("bridge", "host", "none")
 
 
 class Wish(msgspec.Struct, frozen=True, kw_only=True):
-    """`body` is the container's own, without placement. `name` is checked."""
+    """`body` is the container's own, without placement. `name` is checked. `links`: `NAME:ALIAS`."""
 
     name: str
     body: Json
     placement: Placement
     platform: str = ""
+    reschedule: Literal["", "on-node-failure"] = ""
+    links: tuple[str, ...] = ()
 
 
 def host_config(body: Json) -> Json:
@@ -41,11 +43,10 @@ def host_config(body: Json) -> Json:
 
 
 def leans_on(body: Json) -> list[str]:
-    """Containers it has to share a host with, as the client calls them."""
+    """Containers whose namespaces or volumes it wants, as the client calls them: it has to be on their host."""
     host = host_config(body)
     found = [str(host.get(key) or "").partition(":")[2] for key in SHARED if _shares(host, key)]
     found += [str(entry).partition(":")[0] for entry in host.get("VolumesFrom") or ()]
-    found += [link.partition(":")[0] for link in links_of(body)]
     return list(dict.fromkeys(name for name in found if name))
 
 
@@ -56,11 +57,8 @@ def _shares(host: Json, key: str) -> bool:
     return str(host.get(key) or "").startswith("container:")
 
 
-def links_of(body: Json) -> list[str]:
-    found = [str(link) for link in host_config(body).get("Links") or ()]
-    for endpoint in endpoints_asked(body).values():
-        found += [str(link) for link in (endpoint or {}).get("Links") or ()]
-    return found
+def partners_of_links(body: Json) -> list[str]:
+    return [str(link) for link in host_config(body).get("Links") or ()]
 
 
 def endpoints_asked(body: Json) -> Json:
@@ -95,7 +93,7 @@ def service_spec(wish: Wish) -> ServiceSpec:
         platform=wish.platform,
         networks=() if mode else attachments(body),
         network_mode=mode,
-        ports=tuple(_ports(host)) if mode != "host" else (),
+        ports=tuple(_ports(host)) if mode != "host" else tuple(_exposed(body)),
         volumes=tuple(_volumes(host)),
         has_healthcheck=bool(body.get("Healthcheck")),
     )
@@ -103,10 +101,12 @@ def service_spec(wish: Wish) -> ServiceSpec:
         name=wish.name,
         container=container,
         mode="standalone",
+        reschedule=wish.reschedule,
         container_name=wish.name,
         restart=RestartPolicy(condition="none", engine=True),
         placement=wish.placement,
-        reservation=Resources(cpu_milli=0, memory_bytes=int(host.get("MemoryReservation") or 0), pids=0),
+        links=wish.links,
+        reservation=Resources(cpu_milli=0, memory_bytes=int(host.get("MemoryReservation") or 0)),
         labels={str(key): str(value) for key, value in (body.get("Labels") or {}).items()},
     )
 
@@ -136,6 +136,7 @@ def attachment(network: str, endpoint: Json, body: Json | None = None) -> Attach
         mac_address=str(endpoint.get("MacAddress") or (body or {}).get("MacAddress") or ""),
         link_local_ips=tuple(str(ip) for ip in ipam.get("LinkLocalIPs") or ()),
         driver_opts={str(key): str(value) for key, value in (endpoint.get("DriverOpts") or {}).items()},
+        links=tuple(str(link) for link in endpoint.get("Links") or ()),
     )
 
 
@@ -151,6 +152,18 @@ def _ports(host: Json) -> Iterator[PortSpec]:
                 protocol=protocol or "tcp",
                 host_ip=str(binding.get("HostIp") or ""),
             )
+
+
+def _exposed(body: Json) -> Iterator[PortSpec]:
+    """On the host's own network whatever is exposed is taken there, as classic Swarm's port filter had it."""
+    for target in body.get("ExposedPorts") or {}:
+        port, _, protocol = str(target).partition("/")
+        if port.isdigit():
+            yield PortSpec(target=int(port), published=port, protocol=protocol or "tcp")
+
+
+def volumes_named(body: Json) -> list[str]:
+    return list(dict.fromkeys(mount.volume for mount in _volumes(host_config(body))))
 
 
 def _volumes(host: Json) -> Iterator[VolumeMount]:

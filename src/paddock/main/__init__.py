@@ -5,16 +5,28 @@ Each is imported only when its command is called, so that a client needs none of
 
 from __future__ import annotations
 
+import gc
+import os
 import sys
-
-from paddock.cli.app import CLUSTER, Entry, run
-
-PROGRAMS = {
-    "playground": Entry("paddock.main.playground", CLUSTER, "Several real hosts on this machine, to try things on."),
-    "server": Entry("paddock.main.server", CLUSTER, "Run the server, install it, back it up."),
-    "agent": Entry("paddock.main.agent", CLUSTER, "Make this machine a host."),
-}
+import threading
 
 
 def main() -> None:
-    sys.exit(run(sys.argv[1:], PROGRAMS))
+    gc.disable()  # Looking for garbage in what is imported is a sixth of the time to start. The loader ends it.
+    from paddock.cli.app import run
+    from paddock.main.programs import PROGRAMS
+
+    code = run(sys.argv[1:], PROGRAMS)
+    if threading.active_count() == 1 and not any(word in PROGRAMS for word in sys.argv):
+        _leave(code)
+    sys.exit(code)
+
+
+def _leave(code: int) -> None:
+    """At once: a client keeps nothing, and Python spends a fifth of a command's time on taking its modules apart."""
+    try:
+        sys.stdout.flush()
+        sys.stderr.flush()
+    except OSError:
+        return
+    os._exit(code)

@@ -20,7 +20,8 @@ from paddock.server.addresses import bound_socket
 from paddock.server.authority import Authority
 from paddock.server.committing import commit_decision
 from paddock.server.config import ServerConfig
-from paddock.server.docker_access import holder_of
+from paddock.server.docker_access import Holder, holder_of
+from paddock.server.docker_door import DockerDoor
 from paddock.server.plane import DEFAULT_ENVIRONMENT, ControlPlane
 from paddock.wire.engine_http import ByteStream, EngineHttp
 
@@ -50,6 +51,12 @@ class PlaneImages:
 
     async def bring(self, name: str, target: Host, say: Say) -> bool:
         return await self._plane.copies.bring(name, target, say) is not None
+
+    def auth(self, environment: str, name: str) -> str:
+        return self._plane.registries.auth(environment, name)
+
+    def auths(self, environment: str) -> dict[str, dict[str, str]]:
+        return self._plane.registries.auths(environment)
 
 
 class PlaneCluster:
@@ -83,8 +90,22 @@ class PlaneCluster:
         return self._plane.streams.engine(host, known.name if known is not None else host)
 
 
+class KeyDoor:
+    """Who comes in by the REST API has shown a key, which opens all of its environment."""
+
+    def __init__(self, listener: Listener) -> None:
+        self._listener = listener
+
+    async def serve(self, stream: ByteStream, holder: Holder) -> None:
+        await self._listener.serve(*stream, _caller(holder))
+
+
+def _caller(holder: Holder) -> Caller:
+    return Caller(environment=EnvironmentId(holder.environment), name=holder.name, privileged=holder.privileged)
+
+
 @asynccontextmanager
-async def docker_api(config: ServerConfig, plane: ControlPlane, authority: Authority) -> AsyncIterator[None]:
+async def docker_api(config: ServerConfig, plane: ControlPlane, authority: Authority) -> AsyncIterator[DockerDoor]:
     """For as long as the server runs. On the socket everything of the default environment is allowed: it is root's."""
     listener = Listener(Gateway(PlaneCluster(plane)))
 
@@ -95,8 +116,7 @@ async def docker_api(config: ServerConfig, plane: ControlPlane, authority: Autho
         return Caller(environment=EnvironmentId(home.id), name="the server's owner")
 
     def holder(certificate: bytes) -> Caller:
-        found = holder_of(certificate, plane.store.durable(), plane.world.now_s())
-        return Caller(environment=EnvironmentId(found.environment), name=found.name, privileged=found.privileged)
+        return _caller(holder_of(certificate, plane.store.durable(), plane.world.now_s()))
 
     async with contextlib.AsyncExitStack() as doors:
         path = config.directory / SOCKET
@@ -108,4 +128,4 @@ async def docker_api(config: ServerConfig, plane: ControlPlane, authority: Autho
             door = TlsDoor(listener, authority.agents_tls(), holder, plane.world)
             listening = bound_socket(config.listen, config.docker_port, "--docker-port")
             await doors.enter_async_context(tls_listener(door, listening))
-        yield
+        yield KeyDoor(listener)

@@ -46,6 +46,8 @@ class ContainerAssignment(msgspec.Struct, frozen=True, kw_only=True, omit_defaul
     role: str = ""
     name: str
     image: str
+    image_id: str = ""
+    """The very image to run; no registry is asked for it."""
     pull: Literal["always", "missing", "never"] = "missing"
     platform: str = ""
     body: dict[str, Any] = {}
@@ -55,6 +57,8 @@ class ContainerAssignment(msgspec.Struct, frozen=True, kw_only=True, omit_defaul
     volumes: tuple[VolumeId, ...] = ()
     after: tuple[str, ...] = ()
     stop_grace_s: float = 10.0
+    adopts: str = ""
+    """The id of a container that somebody else made, which is taken as it is, joined to the networks while it runs."""
     links: dict[str, str] = {}
     """alias -> service name, answered by the names server for this container only."""
 
@@ -66,6 +70,8 @@ class UnitAssignment(Item, frozen=True, kw_only=True, tag="unit"):
     reuses: UnitId | None = None
     hands_off: bool = False
     """Networks and volumes are made ready; the container is created, started and stopped by somebody else."""
+    remake: Literal["", "create", "start"] = ""
+    """`hands_off`, but the container takes the place of one on a lost host: it is made, and perhaps started, once."""
     engine_restarts: bool = False
     """The engine's own restart policy does the restarting: an exit is not the end of the unit."""
     restart: Literal["none", "on-failure", "any"] = "none"
@@ -74,7 +80,7 @@ class UnitAssignment(Item, frozen=True, kw_only=True, tag="unit"):
 
 class NetworkAssignment(Item, frozen=True, kw_only=True, tag="network"):
     """`engine_name` is the bridge network's name on the engine. `gateway` is this host's own address in `subnet`;
-    `ip_range` the block the engine may hand out by itself."""
+    `ip_range` the block the engine may hand out by itself. The same of IPv6, "" where the network has none."""
 
     network: NetworkId
     engine_name: str
@@ -83,6 +89,9 @@ class NetworkAssignment(Item, frozen=True, kw_only=True, tag="network"):
     ip_range: str
     vni: int
     mtu: int
+    subnet6: str = ""
+    gateway6: str = ""
+    ip_range6: str = ""
     internal: bool = False
     attachable: bool = False
     options: dict[str, str] = {}
@@ -90,21 +99,34 @@ class NetworkAssignment(Item, frozen=True, kw_only=True, tag="network"):
 
 
 class PeerAssignment(Item, frozen=True, kw_only=True, tag="peer"):
-    """An endpoint on another host: frames for `mac` go to `host_address`, and `ipv4` is at `mac`."""
+    """An endpoint on another host: frames for `mac` go to `host_address`, and `ipv4` and `ipv6` are at `mac`."""
 
     network: NetworkId
     ipv4: str
+    ipv6: str = ""
     mac: str
     host_address: str
 
 
+class AddressAssignment(Item, frozen=True, kw_only=True, tag="address"):
+    """An address that is answered, and for what: a ready container's on a network, by whichever names it goes.
+
+    One item per address, not per name: what is sent for one container more does not grow with how many there are.
+    `container` is the container's own name, which reverse questions are answered with; `names` are the others.
+    """
+
+    network: NetworkId
+    ipv4: str
+    ipv6: str = ""
+    container: str = ""
+    names: tuple[str, ...] = ()
+
+
 class NameAssignment(Item, frozen=True, kw_only=True, tag="name"):
-    """What a name means on a network; `addresses` of ready containers, sorted. `reverse` names get a PTR."""
+    """A name of the network's that nobody ready has: it is answered with nothing, and asked of nobody else."""
 
     network: NetworkId
     name: str
-    addresses: tuple[str, ...]
-    reverse: bool = False
 
 
 class VolumeAssignment(Item, frozen=True, kw_only=True, tag="volume"):
@@ -127,7 +149,15 @@ class FileAssignment(Item, frozen=True, kw_only=True, tag="file"):
     content: bytes = b""
 
 
-AnyItem = UnitAssignment | NetworkAssignment | PeerAssignment | NameAssignment | VolumeAssignment | FileAssignment
+AnyItem = (
+    UnitAssignment
+    | NetworkAssignment
+    | PeerAssignment
+    | AddressAssignment
+    | NameAssignment
+    | VolumeAssignment
+    | FileAssignment
+)
 Assignment = dict[str, AnyItem]
 
 
@@ -140,6 +170,8 @@ def key_of(item: AnyItem) -> str:
             return f"network/{network}"
         case PeerAssignment(network=network, ipv4=ipv4):
             return f"peer/{network}/{ipv4}"
+        case AddressAssignment(network=network, ipv4=ipv4):
+            return f"address/{network}/{ipv4}"
         case NameAssignment(network=network, name=name):
             return f"name/{network}/{name}"
         case VolumeAssignment(volume=volume):

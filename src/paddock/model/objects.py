@@ -47,10 +47,14 @@ class Environment(Object, frozen=True, kw_only=True):
 
 
 class ApiKey(Object, frozen=True, kw_only=True):
-    """`environment` "" means every environment. Only the SHA-256 of the secret is kept: it has 256 bits of its own."""
+    """`environment` "" means every environment. Only the SHA-256 of the secret is kept: it has 256 bits of its own.
+
+    `privileged`: who has it may run containers that reach into their hosts.
+    """
 
     environment: str = ""
     name: str = ""
+    privileged: bool = True
     secret_hash: str = ""
     created_at_s: float = 0.0
     expires_at_s: float = 0.0
@@ -82,6 +86,8 @@ class HostFacts(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, g
     subnets: tuple[str, ...] = ()
     agent_version: str = ""
     engine_labels: dict[str, str] = {}
+    ipv6: bool = True
+    """Its kernel has IPv6."""
 
 
 class HostState(enum.StrEnum):
@@ -235,9 +241,13 @@ class Waiting(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=
 class Unit(Object, frozen=True, kw_only=True):
     """One slot of a service on one host; its id is `<service id>.<slot>.<generation>`.
 
-    `addresses`: network id -> IPv4 address. `not_before_s`: backoff, do not start earlier. `reuses`: the earlier unit
-    in this slot whose containers are started again instead of making new ones. `healthy`: the engine's healthcheck
-    says so, or there is none; only meaningful while running. `standalone`: somebody else's to create, start and stop.
+    `addresses`: network id -> IPv4 address, `addresses6` the same for networks that have IPv6. `not_before_s`: backoff,
+    do not start earlier. `reuses`: the earlier unit in this slot whose containers are started again instead of making
+    new ones. `healthy`: the engine's healthcheck says so, or there is none; only meaningful while running.
+    `standalone`: somebody else's to create, start and stop.
+    `known_as`: the id clients know its container by, when that is not its own: it took the place of one on a lost host.
+    `adopts`: the id of a container that ran before Paddock came, and is this unit's as it is.
+    `remake`: how far its host's agent makes such a container, which nobody asks for again ("" for all others).
     `forced`: the service's count of restarts asked for when it was made. `attempts`: restarts counted against the
     policy's limit. `crashes`: quick failures in a row, which set the backoff. `ended`: the final state it was
     superseded in, kept when its containers are removed later.
@@ -258,12 +268,18 @@ class Unit(Object, frozen=True, kw_only=True):
     state: UnitState = UnitState.NEW
     healthy: bool = False
     addresses: dict[NetworkId, str] = {}
+    addresses6: dict[NetworkId, str] = {}
     containers: tuple[ContainerStatus, ...] = ()
     message: str = ""
     waiting: Waiting | None = None
     reuses: UnitId | None = None
     placed_because: str = ""
     standalone: bool = False
+    known_as: str = ""
+    adopts: str = ""
+    remake: Literal["", "create", "start"] = ""
+    starting: bool = False
+    """Its engine is asked to start it right now: named already, so that it can be found once the engine says yes."""
     forced: int = 0
     attempts: int = 0
     crashes: int = 0
@@ -286,22 +302,29 @@ class Unit(Object, frozen=True, kw_only=True):
 
 
 class Network(Object, frozen=True, kw_only=True):
-    """`subnet` is IPv4 in CIDR form. `gateways`: host id -> that host's own address in the subnet.
+    """`subnet` is IPv4 in CIDR form, `subnet6` IPv6 or "". `gateways`: host id -> that host's own address in `subnet`.
 
     The first `/28` blocks of the subnet belong to hosts, one each: the gateway is its first address, the rest is left
-    to containers started behind our back. Units get addresses from above `first_unit_address`.
+    to containers started behind our back. Units get addresses from above `first_unit_address`. `engine_name`: its name
+    on engines where that cannot be its own, since a network of one host has it.
     """
 
     environment: str
     name: str
     spec: NetworkSpec
+    engine_name: str = ""
     stack: str = ""
     key: str = ""
     subnet: str = ""
+    subnet6: str = ""
     vni: int = 0
     gateways: dict[HostId, str] = {}
     created_at_s: float = 0.0
     removing: bool = False
+
+    @property
+    def on_engines(self) -> str:
+        return self.engine_name or self.name
 
 
 class Volume(Object, frozen=True, kw_only=True):
@@ -331,10 +354,23 @@ class File(Object, frozen=True, kw_only=True):
     created_at_s: float = 0.0
 
 
-AnyObject = Environment | ApiKey | JoinToken | Host | Stack | Service | Revision | Unit | Network | Volume | File
+class Registry(Object, frozen=True, kw_only=True):
+    """How to log in at a registry; `name` is its address. `sealed` is the password, encrypted by the server's key."""
+
+    environment: str
+    name: str
+    username: str
+    sealed: bytes = b""
+    digest: str = ""
+    created_at_s: float = 0.0
+
+
+AnyObject = (
+    Environment | ApiKey | JoinToken | Host | Stack | Service | Revision | Unit | Network | Volume | File | Registry
+)
 
 KINDS: tuple[type[Object], ...] = (
-    Environment, ApiKey, JoinToken, Host, Stack, Service, Revision, Unit, Network, Volume, File,
+    Environment, ApiKey, JoinToken, Host, Stack, Service, Revision, Unit, Network, Volume, File, Registry,
 )  # fmt: skip
 
 

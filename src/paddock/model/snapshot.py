@@ -6,6 +6,7 @@ iteration order means nothing and differs from run to run: whoever iterates for 
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, TypeVar, cast
 
@@ -34,8 +35,26 @@ T = TypeVar("T", bound=Object)
 Table = Map[str, Any]
 _EMPTY: Table = Map()
 
+ID_KEY_DIGITS = 4
+"""Containers are found by so many first digits of their ids: of a million, some fifteen share them."""
+_HEXADECIMAL = "0123456789abcdef"
+
 _Keys = Callable[[Any], tuple[str, ...]]
 _KIND = {kind: kind_of(kind) for kind in KINDS}
+
+
+def _container_keys(unit: Unit) -> tuple[str, ...]:
+    """The beginnings of its containers' ids, and names that are not the unit's own."""
+    if not (unit.containers or unit.known_as):
+        return ()
+    keys = {unit.known_as[:ID_KEY_DIGITS]: None} if unit.known_as else {}
+    for status in unit.containers:
+        if status.id:
+            keys[status.id[:ID_KEY_DIGITS]] = None
+        if status.name and status.name != unit.name:
+            keys[f"{unit.environment}/{status.name}"] = None
+    return tuple(keys)
+
 
 # Indexes lead from a key to ids, not to objects: a change that moves nothing between keys leaves them untouched.
 # References, which many objects share, keep their ids in a map; names, which few do, in a tuple.
@@ -46,6 +65,7 @@ _REFERENCES: dict[str, tuple[tuple[str, _Keys], ...]] = {
         ("unit.host", lambda unit: (unit.host,) if unit.host else ()),
         ("unit.unplaced", lambda unit: (unit.environment,) if unit.state == 0 else ()),
         ("unit.network", lambda unit: tuple(unit.addresses)),
+        ("unit.container", _container_keys),
     ),
     "service": (("service.stack", lambda service: (service.stack,)),),
     "revision": (("revision.service", lambda revision: (revision.service,)),),
@@ -55,7 +75,7 @@ _NAMES: dict[str, tuple[str, _Keys]] = {
     "service": ("service.name", lambda service: (f"{service.environment}/{service.stack_name}/{service.name}",)),
     **{
         kind: (f"{kind}.name", lambda thing: (f"{thing.environment}/{thing.name}",))
-        for kind in ("host", "stack", "network", "volume", "file")
+        for kind in ("host", "stack", "network", "volume", "file", "registry")
     },
     "environment": ("environment.name", lambda environment: (environment.name,)),
 }
@@ -137,6 +157,28 @@ class Snapshot:
         """All generations that carry the name, oldest first."""
         found: list[Unit] = self._named("unit", f"{environment}/{name}")
         return sorted(found, key=lambda unit: (unit.service, unit.slot, unit.generation))
+
+    def units_with_container(self, environment: str, id: str) -> list[Unit]:
+        """Units some container of which has, or had when it was first made, an id that begins so; sorted by id."""
+        if len(id) >= ID_KEY_DIGITS:
+            keys = [id[:ID_KEY_DIGITS]]
+        elif id and all(digit in _HEXADECIMAL for digit in id):
+            rest = itertools.product(_HEXADECIMAL, repeat=ID_KEY_DIGITS - len(id))
+            keys = [id + "".join(digits) for digits in rest]
+        else:
+            return []
+        found: dict[str, Unit] = {}
+        for key in keys:
+            for unit in self._referring("unit.container", key):
+                ids = [unit.known_as, *(status.id for status in unit.containers)]
+                if unit.environment == environment and any(one.startswith(id) for one in ids):
+                    found[unit.id] = unit
+        return [unit for _, unit in sorted(found.items())]
+
+    def units_with_container_named(self, environment: str, name: str) -> list[Unit]:
+        """Units one container of which has the name on its engine, where that is not the unit's own; sorted by id."""
+        units: list[Unit] = self._sorted("unit.container", f"{environment}/{name}")
+        return units
 
     def services_of_stack(self, stack: StackId) -> list[Service]:
         return self._sorted("service.stack", stack)

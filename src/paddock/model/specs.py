@@ -47,6 +47,8 @@ class Attachment(Spec, frozen=True, kw_only=True):
     link_local_ips: tuple[str, ...] = ()
     priority: int = 0
     driver_opts: dict[str, str] = {}
+    links: tuple[str, ...] = ()
+    """As `ServiceSpec.links`, for as long as the container is on this network."""
 
 
 class FileMount(Spec, frozen=True, kw_only=True):
@@ -76,6 +78,8 @@ class ContainerSpec(Spec, frozen=True, kw_only=True):
     """
 
     image: str
+    image_id: str = ""
+    """The very image, where it was built for this: what the name means elsewhere, or later, does not matter."""
     config: dict[str, Any] = {}
     pull: Literal["always", "missing", "never"] = "missing"
     platform: str = ""
@@ -126,11 +130,15 @@ class Placement(Spec, frozen=True, kw_only=True):
     """`constraints` as Docker writes them (`node.labels.zone==a`, `node.hostname!=h1`); soft ones begin with `~`.
 
     `affinities` say `container==NAME`, `service!=NAME`, `image==NAME`, `label:KEY==VALUE`; `!=` is anti-affinity and a
-    leading `~` makes it soft. `preferences` are attributes to spread over, the first one first (`node.labels.rack`).
+    leading `~` makes it soft. `holders`: an affinity to an image, and ids of hosts that had it when it was asked for.
+    `beside`: id of a host, and why it must be that one (`it needs db`). `preferences` are attributes to spread over,
+    the first one first (`node.labels.rack`).
     """
 
     constraints: tuple[str, ...] = ()
     affinities: tuple[str, ...] = ()
+    holders: tuple[tuple[str, tuple[str, ...]], ...] = ()
+    beside: tuple[tuple[str, str], ...] = ()
     preferences: tuple[str, ...] = ()
     max_per_host: int = 0
     strategy: Literal["spread", "binpack"] = "spread"
@@ -141,18 +149,19 @@ class Resources(Spec, frozen=True, kw_only=True):
 
     cpu_milli: int = 0
     memory_bytes: int = 0
-    pids: int = 0
 
 
 class ServiceSpec(Spec, frozen=True, kw_only=True):
     """`mode` *-job: units that finish well are done; standalone: one container that somebody else makes, starts and
-    stops (`docker run`). `sidekicks`: containers placed with each primary, by name."""
+    stops (`docker run`). `sidekicks`: containers placed with each primary, by name. `reschedule`: standalone ones are
+    made anew elsewhere when their host is lost."""
 
     name: str
     container: ContainerSpec
     sidekicks: dict[str, ContainerSpec] = {}
     mode: Literal["replicated", "global", "replicated-job", "global-job", "standalone"] = "replicated"
     replicas: int = 1
+    reschedule: Literal["", "on-node-failure"] = ""
     container_name: str = ""
     depends_on: tuple[Dependency, ...] = ()
     restart: RestartPolicy = RestartPolicy()
@@ -166,7 +175,8 @@ class ServiceSpec(Spec, frozen=True, kw_only=True):
 
 
 class NetworkSpec(Spec, frozen=True, kw_only=True):
-    """`name` is the name users and engines see. `subnets` and `gateway` are as asked for; empty means we choose."""
+    """`name` is the name users and engines see. `subnets` and `gateway` are as asked for; empty means we
+    choose. `subnets` may be of both kinds; those of IPv6 count with `enable_ipv6` only."""
 
     name: str
     external: bool = False
@@ -177,6 +187,10 @@ class NetworkSpec(Spec, frozen=True, kw_only=True):
     subnets: tuple[str, ...] = ()
     ip_range: str = ""
     gateway: str = ""
+    aux_addresses: dict[str, str] = {}
+    """Addresses of others on the network, never given to a container: name -> address."""
+    ip_range6: str = ""
+    gateway6: str = ""
     options: dict[str, str] = {}
     labels: dict[str, str] = {}
 

@@ -16,8 +16,13 @@ class PullImage(Step, frozen=True, kw_only=True):
     unit: UnitId
     role: str
     image: str
+    image_id: str = ""
     platform: str = ""
     always: bool = False
+    asks_registry: bool = True
+    """False: only other hosts are."""
+    auth: str = ""
+    """The registry's `X-Registry-Auth`, filled in by who applies it. Never logged, never kept."""
 
 
 class PrepareContainer(Step, frozen=True, kw_only=True):
@@ -46,6 +51,13 @@ class ConnectNetwork(Step, frozen=True, kw_only=True):
     mac: str = ""
     driver_opts: dict[str, str] = {}
     link_local_ips: tuple[str, ...] = ()
+
+
+class PointResolver(Step, frozen=True, kw_only=True):
+    """Of a running container that was made without us: names are asked of `nameserver` first, until it is restarted."""
+
+    container: str
+    nameserver: str
 
 
 class StartContainer(Step, frozen=True, kw_only=True):
@@ -111,5 +123,6 @@ UnitStep = (
     | RenameContainer
     | RefuseUnit
 )
+AdoptStep = PointResolver
 HostStep = EnsureNetwork | RemoveNetwork | EnsureVolume | RemoveVolume
-AnyStep = UnitStep | HostStep
+AnyStep = UnitStep | AdoptStep | HostStep

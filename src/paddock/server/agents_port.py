@@ -1,13 +1,20 @@
-"""The agents' port: WebSockets over mutual TLS. `/session` is a control connection, `/streams/<id>` a byte stream."""
+"""The agents' port: WebSockets over mutual TLS. `/session` is a control connection, `/streams/<id>` a byte stream.
+
+Streams leave the WebSocket behind where the agent knows how (`paddock.wire.raw_stream`).
+"""
 
 from __future__ import annotations
 
+import asyncio
 import socket
 import ssl
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any, cast
 
 from websockets.asyncio.server import Server, ServerConnection, serve
 from websockets.exceptions import ConnectionClosed
+from websockets.http11 import Request, Response
+from websockets.typing import Subprotocol
 
 from paddock.model.objects import HostId
 from paddock.server.authority import common_name
@@ -15,6 +22,7 @@ from paddock.server.session import Peer
 from paddock.server.sessions import Sessions
 from paddock.server.streams import Streams
 from paddock.wire.channel import ChannelClosed
+from paddock.wire.raw_stream import RAW, RawStream
 
 MOST_MESSAGE_BYTES = 16 * 2**20
 CONTROL_PATH = "/session"
@@ -45,6 +53,50 @@ class WebSocketChannel:
         await self._connection.close(reason=_short(reason))
 
 
+class AgentConnection(ServerConnection):
+    """A WebSocket, until its handshake has agreed on `RAW`: what comes then belongs to `raw`."""
+
+    raw: RawStream | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        super().connection_made(transport)
+        self._plain = cast(asyncio.Transport, transport)
+
+    def go_raw(self) -> None:
+        self.raw = RawStream(self._plain)
+
+    def data_received(self, data: bytes) -> None:
+        if self.raw is not None:
+            self.raw.feed(data)
+        else:
+            super().data_received(data)
+
+    def eof_received(self) -> None:
+        if self.raw is None:
+            super().eof_received()
+
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        if self.raw is not None:
+            self.raw.pause_writing()
+
+    def resume_writing(self) -> None:
+        super().resume_writing()
+        if self.raw is not None:
+            self.raw.resume_writing()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        if self.raw is not None:
+            self.raw.lost(exc)
+        super().connection_lost(exc)
+
+    async def close(self, code: int = 1000, reason: str = "") -> None:
+        if self.raw is not None:
+            await self.raw.close(reason)
+        else:
+            await super().close(code, reason)
+
+
 class WebSocketTunnel:
     """A `TunnelChannel`: binary is bytes, text is text."""
 
@@ -71,6 +123,27 @@ def _short(reason: str) -> str:
     return reason.encode()[:_CLOSE_REASON_BYTES].decode("utf-8", "ignore")
 
 
+def _selected(connection: ServerConnection, offered: Sequence[Subprotocol]) -> Subprotocol | None:
+    """None is agreed with agents of before; that is no reason to refuse them."""
+    del connection
+    return Subprotocol(RAW) if RAW in offered else None
+
+
+def _begin_raw(connection: ServerConnection, request: Request, response: Response) -> None:
+    """Before the answer goes out: the agent's first bytes may follow at once."""
+    del request
+    if isinstance(connection, AgentConnection) and response.headers.get("Sec-WebSocket-Protocol") == RAW:
+        connection.go_raw()
+
+
+STREAM_SETTINGS: Mapping[str, Any] = {
+    "subprotocols": [Subprotocol(RAW)],
+    "select_subprotocol": _selected,
+    "process_response": _begin_raw,
+    "create_connection": AgentConnection,
+}
+
+
 class AgentsPort:
     def __init__(self, sessions: Sessions, streams: Streams) -> None:
         self._sessions = sessions
@@ -90,6 +163,7 @@ class AgentsPort:
                 close_timeout=2,
                 open_timeout=10,
                 server_header=None,
+                **STREAM_SETTINGS,
             )
             for sock in sockets
         ]
@@ -105,7 +179,8 @@ class AgentsPort:
             peer = Peer(host=host, address=_address(connection))
             await self._sessions.serve(WebSocketChannel(connection), peer)
         elif path.startswith(STREAM_PATH):
-            await self._streams.accept(path.removeprefix(STREAM_PATH), host, WebSocketTunnel(connection))
+            raw = connection.raw if isinstance(connection, AgentConnection) else None
+            await self._streams.accept(path.removeprefix(STREAM_PATH), host, raw or WebSocketTunnel(connection))
         else:
             await connection.close(1008, f"there is no {path[:60]} here")
 

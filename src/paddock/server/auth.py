@@ -25,11 +25,12 @@ class Unauthorized(UserError):
 
 
 class Caller(msgspec.Struct, frozen=True, kw_only=True):
-    """Whose key it is. `environment` "" may do everything."""
+    """Whose key it is. `environment` "" may do everything; `privileged`: containers may reach into their hosts."""
 
     key: str
     name: str
     environment: str
+    privileged: bool = True
 
     def demand_admin(self) -> None:
         if self.environment:
@@ -59,7 +60,7 @@ def caller_of(authorization: str, snapshot: Snapshot, now_s: float) -> Caller:
         raise Unauthorized("this API key is not known here", hint="check the key and the server it was made on")
     if known.expires_at_s and now_s >= known.expires_at_s:
         raise Unauthorized(f"API key {known.name!r} has expired", hint="make a new one")
-    return Caller(key=known.id, name=known.name, environment=known.environment)
+    return Caller(key=known.id, name=known.name, environment=known.environment, privileged=known.privileged)
 
 
 def environment_for(caller: Caller, snapshot: Snapshot, name: str) -> Environment:
@@ -90,6 +91,10 @@ def new_key(snapshot: Snapshot, request: NewApiKey, world: World) -> tuple[tuple
         if found is None:
             raise NotFound(f"there is no environment {request.environment!r}")
         environment = found.id
+    elif not request.privileged:
+        raise UserError(
+            "a key for all environments can make keys that reach into hosts", hint="give it one environment"
+        )
     if len(snapshot.table(ApiKey)) >= MOST_KEYS:
         raise Conflict(f"there are {MOST_KEYS} keys already", hint="delete some")
     number, secret = world.chance.hex(12), world.chance.token(32)
@@ -98,6 +103,7 @@ def new_key(snapshot: Snapshot, request: NewApiKey, world: World) -> tuple[tuple
         id=f"key-{number}",
         name=name,
         environment=environment,
+        privileged=request.privileged,
         secret_hash=hash_secret(secret),
         created_at_s=now_s,
         expires_at_s=now_s + request.ttl_s if request.ttl_s else 0.0,
@@ -126,6 +132,7 @@ def key_views(snapshot: Snapshot) -> list[ApiKeyView]:
                 environment=environment.name if environment is not None else key.environment,
                 created_at_s=key.created_at_s,
                 expires_at_s=key.expires_at_s,
+                privileged=key.privileged,
             )
         )
     return views

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import Iterable
+from collections.abc import Sequence
 
-from paddock.core.converge import Scope, converge
+from paddock.core.converge import Plan, Scope, converge
 from paddock.model.changes import Change, Put
 from paddock.model.errors import Conflict, TooOld, Transient
 from paddock.model.objects import kind_of
@@ -27,13 +27,13 @@ MOST_PENDING = 20_000
 MOST_ROUNDS = 200
 """Rounds that each changed something, without a pause in between. Deciders that never agree are slowed down."""
 SLOW_S = 1.0
-MOST_WAKES = 1_000
-"""Parts of the cluster that wait for a time of their own; more, and everything is looked at at the earliest."""
+MOST_WAKES = 100_000
+"""Services that wait for a time of their own; more, and everything is looked at at the earliest."""
+HOSTS = ""
+EVERYTHING = "everything"
 LOOK_AT_CLOCK_S = 5.0
 JUMP_S = 1.0
 """A wall clock that is off by this much from where it should be has been set: all times are looked at again."""
-
-_Key = tuple[tuple[str, ...], ...]
 
 
 class Convergence:
@@ -46,8 +46,8 @@ class Convergence:
         self._pending: list[Change] = []
         self._everything = True
         self._wake = asyncio.Event()
-        self._wakes: dict[_Key, tuple[float, Scope]] = {}
-        """What asked to be looked at again -> when."""
+        self._wakes: dict[str, float] = {}
+        """Service, `HOSTS` or `EVERYTHING` -> when it asked to be looked at again."""
         self._last_round_s = -math.inf
         self._decided_in_s = 0.0
         self._rounds = 0
@@ -98,7 +98,7 @@ class Convergence:
     async def _woken(self) -> None:
         """Waits in slices, because the wall clock, which plans speak of, may be set."""
         while not self._wake.is_set():
-            due_s = min((at_s for at_s, _ in self._wakes.values()), default=math.inf) - self._world.now_s()
+            due_s = min(self._wakes.values(), default=math.inf) - self._world.now_s()
             if due_s <= 0:
                 return
             try:
@@ -132,58 +132,44 @@ class Convergence:
         plan = converge(snapshot, self._world.now_s(), scope)
         self._last_round_s = self._world.clock.monotonic_s()
         self._decided_in_s = self._last_round_s - began_s
-        self._remember(scope, plan.wake_at_s)
+        self._remember(plan)
         if not plan.changes:
             self._rounds = 0
             return
         self._rounds += 1
         commit = await self._store.commit(plan.changes)
-        for change in plan.changes:
-            self._log(change, commit.version)
+        self._log(plan.changes, commit.version)
 
     def _scope(self, snapshot: Snapshot) -> Scope:
         """What changed and whose time has come. Takes both off the list."""
         now_s = self._world.now_s()
-        due = {key: scope for key, (at_s, scope) in self._wakes.items() if at_s <= now_s}
-        everything = self._everything or any(scope.all for scope in due.values())
-        changed = Scope.everything() if everything else Scope.of(self._pending, snapshot)
+        due = [one for one, at_s in self._wakes.items() if at_s <= now_s]
+        everything = self._everything or EVERYTHING in due
+        scope = Scope.everything() if everything else Scope.of(self._pending, snapshot)
         self._everything = False
         self._pending.clear()
-        for key in due:
-            del self._wakes[key]
         if everything:
             self._wakes.clear()
-            return changed
-        return union([changed, *due.values()])
+            return scope
+        for one in due:
+            del self._wakes[one]
+        return scope.with_services(one for one in due if one != HOSTS)
 
-    def _remember(self, scope: Scope, wake_at_s: float | None) -> None:
-        key = _key(scope)
-        if wake_at_s is None:
-            self._wakes.pop(key, None)
-            return
-        self._wakes[key] = (max(wake_at_s, self._world.now_s() + GATHER_S), scope)
+    def _remember(self, plan: Plan) -> None:
+        for one in plan.looked_at:
+            self._wakes.pop(one, None)
+        self._wakes.pop(HOSTS, None)
+        soonest_s = self._world.now_s() + GATHER_S
+        for one, at_s in plan.wakes.items():
+            self._wakes[one] = max(at_s, soonest_s)
         if len(self._wakes) > MOST_WAKES:
-            earliest_s = min(at_s for at_s, _ in self._wakes.values())
-            everything = Scope.everything()
-            self._wakes = {_key(everything): (earliest_s, everything)}
+            self._wakes = {EVERYTHING: min(self._wakes.values())}
 
-    def _log(self, change: Change, version: int) -> None:
-        action = "delete" if not isinstance(change, Put) else "change" if change.object.version else "create"
-        self._world.log.info(
-            "decided", action=action, kind=kind_of(change.object), id=change.object.id, reason=change.reason,
-            version=version,
-        )  # fmt: skip
-
-
-def _key(scope: Scope) -> _Key:
-    if scope.all:
-        return (("everything",),)
-    return tuple((kind, *ids) for kind, ids in scope.ids.items())
-
-
-def union(scopes: Iterable[Scope]) -> Scope:
-    ids: dict[str, dict[str, None]] = {}
-    for scope in scopes:
-        for kind, of_kind in scope.ids.items():
-            ids.setdefault(kind, {}).update(dict.fromkeys(of_kind))
-    return Scope(ids={kind: tuple(sorted(ids[kind])) for kind in sorted(ids)})
+    def _log(self, changes: Sequence[Change], version: int) -> None:
+        """What was decided alike for several is told in one line, each by its id."""
+        alike: dict[tuple[str, str, str], list[str]] = {}
+        for change in changes:
+            action = "delete" if not isinstance(change, Put) else "change" if change.object.version else "create"
+            alike.setdefault((action, kind_of(change.object), change.reason), []).append(change.object.id)
+        for (action, kind, reason), ids in alike.items():
+            self._world.log.info("decided", action=action, kind=kind, id=" ".join(ids), reason=reason, version=version)

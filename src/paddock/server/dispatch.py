@@ -9,7 +9,8 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Iterable
 
-from paddock.core.assignment import UnitItems, assignments, hosts_concerned
+from paddock.core.assignment import UnitItems, assignments
+from paddock.core.concerned import hosts_concerned
 from paddock.model.changes import Change, Delete
 from paddock.model.errors import TooOld
 from paddock.model.objects import Host, HostId

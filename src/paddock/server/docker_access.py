@@ -1,6 +1,6 @@
 """Certificates for Docker clients: whose key asked for it, which environment it opens, and what it may do there.
 
-The certificate is good as long as the API key it was made with: who deletes the key ends it.
+The certificate is good as long as the API key it was made with, and for no more than that: who deletes the key ends it.
 """
 
 from __future__ import annotations
@@ -19,6 +19,8 @@ FULL, PLAIN = "full", "plain"
 
 
 class Holder(msgspec.Struct, frozen=True, kw_only=True):
+    """Who comes in, by a certificate or a key, and what it may do there."""
+
     environment: str
     name: str
     privileged: bool
@@ -44,4 +46,4 @@ def holder_of(certificate: bytes, snapshot: Snapshot, now_s: float) -> Holder:
         raise Forbidden("the API key this certificate was made with is gone", hint="`paddock context create` again")
     if key.environment not in ("", environment) or snapshot.get(Environment, environment) is None:
         raise Forbidden("the environment of this certificate is gone", hint="`paddock context create` again")
-    return Holder(environment=environment, name=key.name, privileged=rights == FULL)
+    return Holder(environment=environment, name=key.name, privileged=rights == FULL and key.privileged)

@@ -9,7 +9,7 @@ import msgspec
 
 from paddock.model.changes import Change, Delete, Put
 from paddock.model.errors import Conflict, NotFound, UserError
-from paddock.model.objects import ApiKey, Environment, Host, JoinToken, Network, Stack, Volume
+from paddock.model.objects import ApiKey, Environment, Host, JoinToken, Network, Registry, Stack, Volume
 from paddock.model.snapshot import Snapshot
 from paddock.server.committing import Decision
 from paddock.wire.api import HostPatch
@@ -36,7 +36,7 @@ def create_environment(snapshot: Snapshot, name: str, world: World) -> Decision[
 
 
 def delete_environment(snapshot: Snapshot, environment: Environment) -> Decision[None]:
-    """Only an empty one; its keys and join tokens go with it."""
+    """Only an empty one; its keys, join tokens and logins go with it."""
     for kind, word in ((Stack, "stacks"), (Host, "hosts"), (Volume, "volumes")):
         held = snapshot.in_environment(kind, environment.id)
         if held:
@@ -48,6 +48,7 @@ def delete_environment(snapshot: Snapshot, environment: Environment) -> Decision
     keys = [key for _, key in sorted(snapshot.table(ApiKey).items()) if key.environment == environment.id]
     changes: list[Change] = [Delete(object=key, reason=reason) for key in keys]
     changes += [Delete(object=token, reason=reason) for token in snapshot.in_environment(JoinToken, environment.id)]
+    changes += [Delete(object=login, reason=reason) for login in snapshot.in_environment(Registry, environment.id)]
     changes += [Delete(object=network, reason=reason) for network in snapshot.in_environment(Network, environment.id)]
     changes.append(Delete(object=environment, reason=reason))
     return changes, None

@@ -8,6 +8,7 @@ from typing import Any
 
 import msgspec
 
+from paddock.core.powers import check_powers
 from paddock.model.errors import PaddockError, UserError
 from paddock.wire.api import ExecControl, ExecEnd, ExecStart
 from paddock.wire.channel import ChannelClosed
@@ -29,8 +30,10 @@ _control_decoder = msgspec.json.Decoder(ExecControl)
 class ExecSession:
     """`run` returns when the command has ended or the client has gone; the last message said is an `ExecEnd`."""
 
-    def __init__(self, engine: EngineHttp, container: str, receive: Receive, send: Send) -> None:
+    def __init__(self, engine: EngineHttp, container: str, receive: Receive, send: Send, *, privileged: bool) -> None:
+        """`privileged`: whether the command may be, when the client asks for it."""
         self._engine = engine
+        self._privileged = privileged
         self._container = container
         self._receive = receive
         self._send = send
@@ -76,6 +79,7 @@ class ExecSession:
             raise UserError(f"the first message is not an ExecStart: {error}") from error
         if not start.command:
             raise UserError("command must not be empty")
+        check_powers(["--privileged"] if start.privileged else [], privileged=self._privileged)
         return start
 
     async def _begin(self, start: ExecStart) -> Hijacked:

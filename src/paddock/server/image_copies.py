@@ -12,7 +12,7 @@ from collections.abc import AsyncIterator, Callable
 import msgspec
 
 from paddock.core.images.layers import in_common
-from paddock.core.images.reference import id_prefix, parse
+from paddock.core.images.reference import id_prefix, parse, tagged
 from paddock.model.errors import PaddockError, Refused, Transient, UserError
 from paddock.model.images import HeldImage, SaveImage
 from paddock.model.objects import Host, HostId
@@ -47,9 +47,9 @@ class Copied(msgspec.Struct, frozen=True, kw_only=True):
 class _Job:
     """One image on its way to one host, for everybody who waits for it."""
 
-    def __init__(self, environment: str, name: str, target: Host) -> None:
-        self.environment = environment
-        self.name = name
+    def __init__(self, asked: FetchImage, target: Host) -> None:
+        self.name = asked.image
+        self.wished_name = asked.name
         self.target = target
         self.hears: list[Say] = []
         self.done: asyncio.Future[Copied] = asyncio.get_running_loop().create_future()
@@ -70,6 +70,8 @@ class ImageCopies:
         self._jobs: dict[tuple[str, HostId], _Job] = {}
         self._queue: asyncio.Queue[_Job] = asyncio.Queue()
         self._giving: Counter[HostId] = Counter()
+        self.auth_of: Callable[[str, str], str] = lambda environment, image: ""
+        """What the image's registry wants to see."""
         inventory.on_wanted = self._wanted
 
     @property
@@ -83,7 +85,7 @@ class ImageCopies:
 
     async def bring(self, name: str, target: Host, say: Say) -> Copied | None:
         """None when no other host of its environment has it. Raises `PaddockError`."""
-        job = self._job(name, target, "")
+        job = self._job(FetchImage(request=0, image=name), target)
         if job is None:
             return None
         job.hears.append(say)
@@ -107,12 +109,13 @@ class ImageCopies:
             self._answer(host, FetchedImage(request=message.request, found=not error, error=error))
 
         try:
-            job = self._job(message.image, target, message.platform)
+            job = None if message.pulled else self._job(message, target)
         except PaddockError as trouble:
             self._answer(host, FetchedImage(request=message.request, error=str(trouble)))
             return
         if job is None:
-            self._answer(host, FetchedImage(request=message.request))
+            auth = self.auth_of(target.environment, message.name or message.image)
+            self._answer(host, FetchedImage(request=message.request, auth=auth))
         else:
             job.hears.append(say)
             job.done.add_done_callback(ended)
@@ -125,17 +128,18 @@ class ImageCopies:
 
     # Jobs
 
-    def _job(self, name: str, target: Host, platform: str) -> _Job | None:
+    def _job(self, asked: FetchImage, target: Host) -> _Job | None:
+        name = asked.image
         key = (name, HostId(target.id))
         job = self._jobs.get(key)
         if job is not None:
             return job
         holder = None if by_digest(name) else self._holder(target, name)
-        if holder is None or not holder.image.platform.startswith(platform):
+        if holder is None or not holder.image.platform.startswith(asked.platform):
             return None
         if len(self._jobs) >= MOST_WAITING:
             raise Transient("too many images are on their way", retry_after_s=5.0)
-        job = _Job(target.environment, name, target)
+        job = _Job(asked, target)
         self._jobs[key] = job
         self._queue.put_nowait(job)
         job.say(f"waiting to copy {name} from host {holder.host.name}")
@@ -196,7 +200,7 @@ class ImageCopies:
 
     async def _sent(self, job: _Job, holder: Holding, left_out: int) -> Copied:
         started_s = self._world.clock.monotonic_s()
-        named = _saved_by(job.name, holder.image)
+        named = self._named(job, holder.image)
         save = SaveImage(image=named, layers=holder.image.layers, left_out=left_out)
         stream = await self._streams.dial(HostId(holder.host.id), save)
         archive = _Archive(stream, self._progress(job, holder.host.name))
@@ -218,6 +222,15 @@ class ImageCopies:
             layers_left_out=left_out,
             seconds=self._world.clock.monotonic_s() - started_s,
         )
+
+    def _named(self, job: _Job, image: HeldImage) -> str:
+        """Asked for by its id, it comes with the name it has in the cluster, if it still has it."""
+        wished = tagged(job.wished_name) if job.wished_name else ""
+        if wished and wished in image.names:
+            holders = self._inventory.holders(job.target.environment, wished)
+            if holders and holders[0].image.id == image.id:
+                return wished
+        return _saved_by(job.name, image)
 
     def _progress(self, job: _Job, source: str) -> Callable[[int], None]:
         said_s = self._world.clock.monotonic_s()

@@ -13,7 +13,7 @@ import socket
 import ssl
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 import structlog
@@ -26,6 +26,7 @@ from paddock.server.addresses import bound_socket, certificate_names, own_addres
 from paddock.server.agents_port import AgentsPort
 from paddock.server.authority import Authority, write_private
 from paddock.server.config import ServerConfig
+from paddock.server.docker_door import DockerDoor
 from paddock.server.http.api import Api
 from paddock.server.http.app import application
 from paddock.server.http.heads import BoundedHeads
@@ -48,8 +49,8 @@ GRACE_S = 2
 """How long requests may go on once the server is told to end."""
 PLANE_END_S = 5.0
 Ready = Callable[["Running"], None]
-Beside = Callable[[ServerConfig, ControlPlane, Authority], contextlib.AbstractAsyncContextManager[None]]
-"""What else is served for as long as the ports are open; given by who starts the server."""
+Beside = Callable[[ServerConfig, ControlPlane, Authority], contextlib.AbstractAsyncContextManager[DockerDoor | None]]
+"""What else is served for as long as the ports are open, and its door; given by who starts the server."""
 
 
 class Running(msgspec.Struct, frozen=True, kw_only=True):
@@ -65,8 +66,8 @@ class Running(msgspec.Struct, frozen=True, kw_only=True):
 
 
 @contextlib.asynccontextmanager
-async def nothing(config: ServerConfig, plane: ControlPlane, authority: Authority) -> AsyncIterator[None]:
-    yield
+async def nothing(config: ServerConfig, plane: ControlPlane, authority: Authority) -> AsyncIterator[DockerDoor | None]:
+    yield None
 
 
 def run_server(config: ServerConfig, beside: Beside = nothing) -> int:
@@ -170,8 +171,9 @@ async def serve(
         if signals:
             for number in (signal.SIGTERM, signal.SIGINT):
                 asyncio.get_running_loop().add_signal_handler(number, stop.set)
-        async with beside(config, plane, authority):
-            await _serve_ports(config, plane, authority, lambda running: ready(_with(running, admin_key, stop)), stop)
+        async with beside(config, plane, authority) as docker:
+            made = Made(config, plane, authority, docker)
+            await _serve_ports(made, lambda running: ready(_with(running, admin_key, stop)), stop)
     world.log.info("server stopped")
 
 
@@ -198,15 +200,25 @@ async def _opened(config: ServerConfig, world: World) -> AsyncIterator[Store]:
         await store.close()
 
 
-async def _serve_ports(
-    config: ServerConfig, plane: ControlPlane, authority: Authority, ready: Ready, stop: asyncio.Event
-) -> None:
+class Made(NamedTuple):
+    """What the ports are served from."""
+
+    config: ServerConfig
+    plane: ControlPlane
+    authority: Authority
+    docker: DockerDoor | None
+
+
+async def _serve_ports(made: Made, ready: Ready, stop: asyncio.Event) -> None:
+    config, plane, authority, docker = made
     api_socket = bound_socket(config.listen, config.api_port, "--api-port")
     agents_socket = bound_socket(config.listen, config.agents_port, "--agents-port")
     api_port, agents_port = api_socket.getsockname()[1], agents_socket.getsockname()[1]
     address = f"https://{_bracketed(config.names[0] if config.names else own_address())}:{api_port}"
     api_tls, agents_tls = authority.api_tls(), authority.agents_tls()
-    web = ApiServer(application(Api(plane, authority, config, address, agents_port)), api_tls)
+    api = Api(plane, authority, config, address, agents_port)
+    api.docker = docker
+    web = ApiServer(application(api), api_tls)
     agents = await AgentsPort(plane.sessions, plane.streams).listen([agents_socket], agents_tls)
     async with asyncio.TaskGroup() as tasks:
         work = tasks.create_task(plane.run())

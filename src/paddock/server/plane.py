@@ -15,6 +15,7 @@ from paddock.server.convergence import Convergence
 from paddock.server.image_copies import ImageCopies
 from paddock.server.images import Inventory
 from paddock.server.presence import Presence
+from paddock.server.registries import Registries
 from paddock.server.sealing import Sealer
 from paddock.server.sessions import Sessions, Sign
 from paddock.server.streams import Streams
@@ -34,7 +35,9 @@ class ControlPlane:
         self.sessions = Sessions(world, store, sealer, sign)
         self.streams = Streams(world, self.sessions)
         self.images = Inventory(world, store, self.sessions, self.streams)
+        self.registries = Registries(store, sealer)
         self.copies = ImageCopies(world, self.sessions, self.streams, self.images)
+        self.copies.auth_of = self.registries.auth
         self.presence = Presence(world, store, self.sessions)
         self.convergence = Convergence(world, store)
 

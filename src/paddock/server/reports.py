@@ -20,12 +20,16 @@ from paddock.world.world import World
 MOST_WAITING = 2000
 """Reports; beyond that agents wait (their connections are not read)."""
 MOST_AT_ONCE = 500
+GATHER_S = 0.03
+"""Commits of reports are at least so far apart; the first after a pause is made at once."""
 
 _Taken = tuple[Session, Report]
 
 
 class Reports:
-    """While one commit is on its way the next reports gather by themselves; an idle server commits at once."""
+    """While one commit is on its way, and a moment longer, the next reports gather; an idle server commits at once.
+
+    Each commit is followed by deciding over every service it names, so it pays to have few of them."""
 
     def __init__(self, world: World, store: Store) -> None:
         self._world = world
@@ -41,8 +45,13 @@ class Reports:
 
     async def run(self) -> None:
         """Until cancelled."""
+        next_s = 0.0
         while True:
             batch = [await self._queue.get()]
+            pause_s = next_s - self._world.clock.monotonic_s()
+            if pause_s > 0:
+                await asyncio.sleep(pause_s)
+            next_s = self._world.clock.monotonic_s() + GATHER_S
             while len(batch) < MOST_AT_ONCE and not self._queue.empty():
                 batch.append(self._queue.get_nowait())
             await self._commit(batch)
@@ -103,6 +112,7 @@ def unit_after(unit: Unit, told: UnitReport, now_s: float) -> Unit | None:
         state=told.state,
         healthy=told.healthy,
         containers=told.containers or unit.containers,
+        starting=unit.starting and all(one.state == "created" for one in told.containers),
         message=told.message,
         state_since_s=now_s if changed else unit.state_since_s,
         running_since_s=now_s if first_running else unit.running_since_s,

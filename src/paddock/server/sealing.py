@@ -12,7 +12,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from paddock.core.stacks import Sealed, SealedFiles
 from paddock.model.errors import Broken
-from paddock.model.objects import File
+from paddock.model.objects import File, Registry
 from paddock.model.specs import FileSpec, StackSpec
 from paddock.server.authority import write_private
 from paddock.world.world import World
@@ -61,12 +61,19 @@ class Sealer:
         """Raises `Broken` when it was not sealed by this key for this."""
         if file.purpose == "config":
             return file.sealed
-        nonce, body = file.sealed[:_NONCE_BYTES], file.sealed[_NONCE_BYTES:]
+        return self._opened(file.environment, file.digest, file.sealed, f"secret {file.name}")
+
+    def unseal_login(self, login: Registry) -> bytes:
+        """Raises `Broken` as `unseal` does."""
+        return self._opened(login.environment, login.digest, login.sealed, f"the login at {login.name}")
+
+    def _opened(self, environment: str, digest: str, sealed: bytes, what: str) -> bytes:
+        nonce, body = sealed[:_NONCE_BYTES], sealed[_NONCE_BYTES:]
         try:
-            return self._cipher.decrypt(nonce, body, _bound(file.environment, file.digest))
+            return self._cipher.decrypt(nonce, body, _bound(environment, digest))
         except (InvalidTag, ValueError) as error:
             raise Broken(
-                f"secret {file.name} cannot be opened with this server's key",
+                f"{what} cannot be opened with this server's key",
                 hint="the sealing key and the database must come from the same backup",
             ) from error
 

@@ -48,6 +48,8 @@ class Session:
         self._wanted_version = 0
         self._sent: Assignment = {}
         self._sent_version = 0
+        self._sending = False
+        self._sent_s = world.clock.monotonic_s()
 
     def heard(self) -> None:
         self.last_heard_s = self._world.clock.monotonic_s()
@@ -77,18 +79,17 @@ class Session:
 
     async def send_all(self, filled: Callable[[AnyItem], AnyItem]) -> None:
         """Until cancelled or the channel ends. `filled` puts contents into file items."""
+        self._next_beat = asyncio.get_running_loop().call_later(HEARTBEAT_S / 2, self._beat)
         try:
             while True:
                 await self._send_next(filled)
         except ChannelClosed as closed:
             self.finish(closed.reason or "connection closed")
-        except TimeoutError:
-            self.finish(f"the agent has read nothing for {SEND_TIMEOUT_S:.0f} s")
+        finally:
+            self._next_beat.cancel()
 
     async def _send_next(self, filled: Callable[[AnyItem], AnyItem]) -> None:
-        if not await self._woken(HEARTBEAT_S):
-            await self._send(Heartbeat())
-            return
+        await self._wake.wait()
         self._wake.clear()
         while self._waiting:
             await self._send(self._waiting.popleft())
@@ -96,17 +97,24 @@ class Session:
         if message is not None:
             await self._send(message)
 
-    async def _woken(self, timeout_s: float) -> bool:
-        try:
-            async with asyncio.timeout(timeout_s):
-                await self._wake.wait()
-        except TimeoutError:
-            return False
-        return True
+    def _beat(self) -> None:
+        """One timer for a session's life, instead of two for each of its messages (a fifth of what sending one costs).
+
+        Says that the server lives when nothing else was said of late, and sees to it that no message takes for ever.
+        """
+        now_s = self._world.clock.monotonic_s()
+        if self._sending and now_s - self._sent_s >= SEND_TIMEOUT_S:
+            self.finish(f"the agent has read nothing for {SEND_TIMEOUT_S:.0f} s")
+            return
+        if not self._sending and now_s - self._sent_s >= HEARTBEAT_S / 2:
+            self.say(Heartbeat())
+        self._next_beat = asyncio.get_running_loop().call_later(HEARTBEAT_S / 2, self._beat)
 
     async def _send(self, message: FromServer) -> None:
-        async with asyncio.timeout(SEND_TIMEOUT_S):
-            await self.channel.send(encode(message))
+        """The session's own timer ends it when the agent does not read."""
+        self._sending, self._sent_s = True, self._world.clock.monotonic_s()
+        await self.channel.send(encode(message))
+        self._sending, self._sent_s = False, self._world.clock.monotonic_s()
 
     def next_assign(self, filled: Callable[[AnyItem], AnyItem]) -> Assign | None:
         """The whole assignment first, then differences; None when nothing differs."""

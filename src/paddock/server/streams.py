@@ -1,19 +1,19 @@
 """Byte streams to hosts' engines: asked for over the control connection, dialled back by the agent.
 
 Each end of a stream here is a pair of asyncio reader and writer, so whoever speaks to an engine does not know that it
-is elsewhere. A socket pair sits in between: its buffers are the bound, and back-pressure is the kernel's.
+is elsewhere.
 """
 
 from __future__ import annotations
 
 import asyncio
-import socket
 from collections import Counter
 from typing import Protocol
 
 from paddock.model.errors import Refused, Transient
 from paddock.model.images import SaveImage
 from paddock.model.objects import HostId
+from paddock.server.near_end import NearEnd
 from paddock.server.sessions import Sessions
 from paddock.wire.channel import ChannelClosed
 from paddock.wire.engine_http import ByteStream, EngineHttp
@@ -21,9 +21,12 @@ from paddock.wire.messages import OpenStream
 from paddock.world.world import World
 
 OPEN_TIMEOUT_S = 10.0
-MOST_STREAMS = 4000
-MOST_STREAMS_OF_HOST = 500
-READ_BYTES = 65536
+MOST_STREAMS = 8000
+MOST_STREAMS_OF_HOST = 2000
+KEPT_FREE = 50
+"""Of a host's: for our own short questions to its engine, however many streams users hold open."""
+OPENING_AT_ONCE = 16
+"""Of a host's: a thousand that are asked for together are opened one group after the other, none of them too late."""
 EOF = "eof"
 """The text message that says: no more bytes this way."""
 
@@ -59,24 +62,6 @@ class _Stream:
             self.dialled.result()[1].close()
 
 
-class _NearEnd(asyncio.StreamReaderProtocol):
-    def __init__(self, reader: asyncio.StreamReader, stream: _Stream) -> None:
-        super().__init__(reader, loop=asyncio.get_running_loop())
-        self._stream = stream
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        super().connection_lost(exc)
-        self._stream.near_end_lost()
-
-
-async def _near_end(stream: _Stream, end: socket.socket) -> ByteStream:
-    loop = asyncio.get_running_loop()
-    reader = asyncio.StreamReader(limit=READ_BYTES, loop=loop)
-    protocol = _NearEnd(reader, stream)
-    transport, _ = await loop.create_unix_connection(lambda: protocol, sock=end)
-    return reader, asyncio.StreamWriter(transport, protocol, reader, loop)
-
-
 class Streams:
     def __init__(self, world: World, sessions: Sessions) -> None:
         self._world = world
@@ -84,6 +69,7 @@ class Streams:
         self._streams: dict[str, _Stream] = {}
         self._of_host: Counter[HostId] = Counter()
         self._engines: dict[HostId, EngineHttp] = {}
+        self._opening: dict[tuple[HostId, bool], asyncio.Semaphore] = {}
         sessions.on_gone.append(self._host_gone)
 
     @property
@@ -93,7 +79,7 @@ class Streams:
     def engine(self, host: HostId, name: str) -> EngineHttp:
         """The host's engine; idle connections to it are kept for the next caller."""
         if host not in self._engines:
-            self._engines[host] = EngineHttp(lambda: self.dial(host), where=f"the engine of {name}")
+            self._engines[host] = EngineHttp(lambda: self._in_turn(host, None, own=True), where=f"the engine of {name}")
         return self._engines[host]
 
     async def dial(self, host: HostId, save: SaveImage | None = None) -> ByteStream:
@@ -101,7 +87,15 @@ class Streams:
 
         Raises `Transient` when the host is not connected or does not dial back in time.
         """
-        if len(self._streams) >= MOST_STREAMS or self._of_host[host] >= MOST_STREAMS_OF_HOST:
+        return await self._in_turn(host, save, own=False)
+
+    async def _in_turn(self, host: HostId, save: SaveImage | None, *, own: bool) -> ByteStream:
+        """Users' streams and our own questions do not wait for one another."""
+        async with self._opening.setdefault((host, own), asyncio.Semaphore(OPENING_AT_ONCE)):
+            return await self._dial(host, save, kept_free=0 if own else KEPT_FREE)
+
+    async def _dial(self, host: HostId, save: SaveImage | None, *, kept_free: int) -> ByteStream:
+        if len(self._streams) + kept_free >= MOST_STREAMS or self._of_host[host] + kept_free >= MOST_STREAMS_OF_HOST:
             raise Transient(f"too many streams are open to host {host}", retry_after_s=1.0)
         id = self._world.chance.token(24)
         stream = _Stream(host)
@@ -137,31 +131,19 @@ class Streams:
             self._world.probe("a stream was dialled that nobody waits for")
             await channel.close("nobody waits for this stream")
             return
+        near = NearEnd(stream.near_end_lost)
+        stream.dialled.set_result(near.stream)
         try:
-            ours, theirs = socket.socketpair()
-            near = await _near_end(stream, theirs)
-            far = await asyncio.open_unix_connection(sock=ours, limit=READ_BYTES)
-        except OSError as error:
-            stream.dialled.set_exception(Transient(f"no stream could be made: {error}"))
-            await channel.close("no stream could be made")
-            return
-        if stream.dialled.done():
-            near[1].close()
-            far[1].close()
-            await channel.close("nobody waits for this stream any more")
-            return
-        stream.dialled.set_result(near)
-        try:
-            await self._carry(stream, far, channel)
+            await self._carry(stream, near, channel)
         finally:
             self._forget(id)
-            far[1].close()
+            near.lose()
 
-    async def _carry(self, stream: _Stream, end: ByteStream, channel: TunnelChannel) -> None:
+    async def _carry(self, stream: _Stream, near: NearEnd, channel: TunnelChannel) -> None:
         async with asyncio.TaskGroup() as tasks:
             ways = [
-                tasks.create_task(_from_agent(stream, channel, end[1])),
-                tasks.create_task(_to_agent(stream, end[0], channel)),
+                tasks.create_task(_from_agent(stream, channel, near)),
+                tasks.create_task(_to_agent(stream, near, channel)),
             ]
             both = tasks.create_task(_when_done(ways, stream))
             await stream.over.wait()
@@ -175,6 +157,8 @@ class Streams:
 
     def _host_gone(self, host: HostId, reason: str) -> None:
         """Streams end with their host: nobody would ever hear of a cut one otherwise."""
+        for own in (True, False):
+            self._opening.pop((host, own), None)
         engine = self._engines.pop(host, None)
         if engine is not None:
             engine.forget()
@@ -189,21 +173,20 @@ async def _when_done(ways: list[asyncio.Task[None]], stream: _Stream) -> None:
     stream.over.set()
 
 
-async def _from_agent(stream: _Stream, channel: TunnelChannel, writer: asyncio.StreamWriter) -> None:
+async def _from_agent(stream: _Stream, channel: TunnelChannel, near: NearEnd) -> None:
     try:
         while (message := await channel.receive()) != EOF:
             if isinstance(message, str):
                 raise Refused(f"not a stream message: {message[:40]!r}")
-            writer.write(message)
-            await writer.drain()
-        writer.write_eof()
+            await near.feed(message)
+        near.feed_eof()
     except (ChannelClosed, OSError, Refused):
         stream.over.set()
 
 
-async def _to_agent(stream: _Stream, reader: asyncio.StreamReader, channel: TunnelChannel) -> None:
+async def _to_agent(stream: _Stream, near: NearEnd, channel: TunnelChannel) -> None:
     try:
-        while data := await reader.read(READ_BYTES):
+        while data := await near.take():
             await channel.send(data)
         stream.sent_all = True
         if stream.abandoned:

@@ -21,6 +21,8 @@ T = TypeVar("T")
 FIRST_RESTART_S, MOST_RESTART_S = 0.1, 60.0
 STEADY_S = 10.0
 POWER_LOSS_CODE = 255
+NOT_FOUND_YET = 0
+"""The number of a network that was not there when its container was made: it is looked for at the start."""
 
 
 @dataclass
@@ -190,6 +192,7 @@ class SimulatedEngine:
     def start_now(self, container: Container) -> str:
         """Why it cannot be started; "" when it runs."""
         ports: list[str] = []
+        self._find_networks(container)
         why = self._network_fault(container) or self._ports_fault(container, ports)
         if why:
             container.error, container.exit_code = why, 128
@@ -204,6 +207,11 @@ class SimulatedEngine:
         self._live(container)
         self.tell(container)
         return ""
+
+    def _find_networks(self, container: Container) -> None:
+        for name, (number, address) in container.networks.items():
+            if number == NOT_FOUND_YET and name in self.networks:
+                container.networks[name] = (self.networks[name].number, address)
 
     def _network_fault(self, container: Container) -> str:
         if container.mode.startswith("container:"):

@@ -18,6 +18,7 @@ from paddock.model.steps import (
     CreateContainer,
     EnsureNetwork,
     EnsureVolume,
+    PointResolver,
     PrepareContainer,
     PullImage,
     RefuseUnit,
@@ -29,7 +30,7 @@ from paddock.model.steps import (
     StopContainer,
 )
 from paddock.sim.container import Container, stop_s
-from paddock.sim.engine import Events, SimulatedEngine
+from paddock.sim.engine import NOT_FOUND_YET, Events, SimulatedEngine
 
 T = TypeVar("T")
 ANSWER_TIMEOUT_S = 30.0
@@ -74,6 +75,9 @@ class EngineClient:
 
     async def containers(self) -> tuple[ObservedContainer, ...]:
         return await self._asked(self._containers())
+
+    def mind(self, container: str) -> None:
+        """All containers of a simulated engine carry our label."""
 
     async def _containers(self) -> tuple[ObservedContainer, ...]:
         """As the real driver does: a list of ids first, then one look at each, and the world moves in between."""
@@ -150,6 +154,8 @@ class EngineClient:
                 await self._pull(step, say)
             case ConnectNetwork():
                 await self._connect(step)
+            case PointResolver():
+                await self._engine.pace(0.001, 0.01)
             case StartContainer():
                 await self._start(step)
             case StopContainer():
@@ -198,9 +204,8 @@ class EngineClient:
         )
         for endpoint in asked.endpoints[:1]:
             name = step.networks[endpoint.network].engine_name
-            if name not in engine.networks:
-                raise StepRefused(f"network {name} not found")
-            made.networks[name] = (engine.networks[name].number, endpoint.ipv4)
+            there = engine.networks.get(name)
+            made.networks[name] = (there.number if there else NOT_FOUND_YET, endpoint.ipv4)
         for volume in made.volumes:
             engine.volumes.setdefault(volume, "")
         engine.add(made)

@@ -9,7 +9,15 @@ from msgspec.structs import replace
 from paddock.core.assignment import assignments
 from paddock.core.reconcile.services import serves
 from paddock.core.schedule.ports import containers_of
-from paddock.model.assignment import Assignment, FileAssignment, NameAssignment, PeerAssignment
+from paddock.model.assignment import (
+    AddressAssignment,
+    AnyItem,
+    Assignment,
+    FileAssignment,
+    NameAssignment,
+    PeerAssignment,
+    key_of,
+)
 from paddock.model.objects import Host, HostState, Revision, Service, ServiceId, Stack, Unit, UnitState
 from paddock.model.snapshot import Snapshot
 from paddock.model.specs import ServiceSpec, StackSpec
@@ -139,15 +147,16 @@ def _kernel(machine: Machine, wanted: Assignment) -> Iterator[str]:
     if there != networks or {network.wanted.network for network in machine.engine.networks.values()} != networks:
         yield f"{machine.name} has networks {sorted(there)}, and should have {sorted(networks)}"
     peers = {
-        (network.network, peer.ipv4, peer.mac, peer.host_address)
+        (network.network, peer.ipv4, peer.ipv6, peer.mac, peer.host_address)
         for network in machine.kernel.networks
         for peer in network.peers
     }
     items = wanted.values()
-    asked = {(i.network, i.ipv4, i.mac, i.host_address) for i in items if isinstance(i, PeerAssignment)}
+    asked = {(i.network, i.ipv4, i.ipv6, i.mac, i.host_address) for i in items if isinstance(i, PeerAssignment)}
     if peers != asked:
         yield f"{machine.name} has other peers than it should: {sorted(peers ^ asked)[:4]}"
-    names = sorted(machine.kernel.names.names, key=lambda one: (one.network, one.name))
-    told = sorted((i for i in items if isinstance(i, NameAssignment)), key=lambda one: (one.network, one.name))
+    answered: tuple[AnyItem, ...] = (*machine.kernel.names.addresses, *machine.kernel.names.known)
+    names = {key_of(item): item for item in answered}
+    told = {key: item for key, item in wanted.items() if isinstance(item, AddressAssignment | NameAssignment)}
     if names != told:
         yield f"{machine.name} answers other names than it should"

@@ -19,6 +19,8 @@ after its first byte ends with such a document as its last line; empty lines onl
     POST   /breaker/override                          -> EnvironmentView
     GET    /stacks, /stacks/{name}                    -> [StackView] / StackView
     PUT    /stacks/{name}?dry_run=&remove_orphans=  StackSpec -> Applied (creates or changes to match)
+    GET    /adoptable                                 -> [Adoptable] (compose projects started without the cluster)
+    POST   /stacks/{name}/adopt?host=&dry_run=  StackSpec -> Adopted (takes such a project over as it runs)
     DELETE /stacks/{name}?volumes=                    -> Accepted
     GET    /services?stack=, /services/{stack}/{name} -> [ServiceView] / ServiceView
     POST   /services/{stack}/{name}/scale {replicas}  -> Accepted;   also /restart /stop /start /rollback /pause /resume
@@ -78,6 +80,23 @@ class EnvironmentView(View, frozen=True, kw_only=True):
     stacks: int = 0
 
 
+class RegistryLogin(View, frozen=True, kw_only=True):
+    """`check`: a host's engine tries it at the registry first."""
+
+    address: str
+    username: str
+    password: str
+    check: bool = True
+
+
+class RegistryView(View, frozen=True, kw_only=True):
+    """Never the password."""
+
+    address: str
+    username: str
+    created_at_s: float
+
+
 class NewEnvironment(View, frozen=True, kw_only=True):
     name: str
 
@@ -86,6 +105,7 @@ class NewApiKey(View, frozen=True, kw_only=True):
     name: str
     environment: str = ""
     ttl_s: float = 0.0
+    privileged: bool = True
 
 
 class ApiKeyView(View, frozen=True, kw_only=True):
@@ -94,6 +114,7 @@ class ApiKeyView(View, frozen=True, kw_only=True):
     environment: str
     created_at_s: float
     expires_at_s: float = 0.0
+    privileged: bool = True
 
 
 class CreatedApiKey(View, frozen=True, kw_only=True):
@@ -259,6 +280,35 @@ class Applied(View, frozen=True, kw_only=True):
     version: int
     plan: tuple[PlannedChange, ...]
     warnings: tuple[str, ...] = ()
+    dry_run: bool = False
+
+
+class Adoptable(View, frozen=True, kw_only=True):
+    """A compose project that is on a host without the cluster's doing. `files` and `directory` are that host's."""
+
+    project: str
+    host: str
+    services: tuple[str, ...] = ()
+    containers: int = 0
+    files: tuple[str, ...] = ()
+    directory: str = ""
+
+
+class AdoptedContainer(View, frozen=True, kw_only=True):
+    name: str
+    id: str
+    service: str
+    slot: int
+
+
+class Adopted(View, frozen=True, kw_only=True):
+    """`notes`: what is not taken over and what will be different, one sentence each; `plan` as in `Applied`."""
+
+    version: int
+    host: str
+    containers: tuple[AdoptedContainer, ...]
+    notes: tuple[str, ...] = ()
+    plan: tuple[PlannedChange, ...] = ()
     dry_run: bool = False
 
 

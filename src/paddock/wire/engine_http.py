@@ -22,14 +22,18 @@ CALL_TIMEOUT_S = 30.0
 CLOSE_TIMEOUT_S = 2.0
 MOST_IDLE = 8
 MOST_BODY_BYTES = 256 * 2**20
-READ_BYTES = 65536
+READ_BYTES = 256 * 1024
+BUFFER_BYTES = 128 * 1024
+"""Twice as much may lie unread before the engine is made to wait."""
 NEWEST_API = (1, 45)
 OLDEST_API = (1, 40)
 
 ByteStream = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 Dial = Callable[[], Awaitable[ByteStream]]
 Body = bytes | AsyncIterator[bytes] | msgspec.Struct | dict[str, Any] | list[Any] | None
-Query = Mapping[str, str | int | bool]
+Query = Mapping[str, str | int | bool | tuple[str, ...]]
+"""A tuple is given once for each of its values."""
+Headers = tuple[tuple[str, str], ...]
 
 
 class EngineUnreachable(Transient):
@@ -287,10 +291,11 @@ class EngineHttp:
         *,
         query: Query | None = None,
         body: Body = None,
+        headers: Headers = (),
         idle_timeout_s: float | None = None,
     ) -> AsyncIterator[StreamingAnswer]:
         """The connection is closed on leaving, whatever has been read."""
-        call = await self._call(method, path, query, body)
+        call = await self._call(method, path, query, body, headers)
         connection = await self._connect()
         try:
             with _broken_streams(f"{call} at {self._where}"):
@@ -356,13 +361,11 @@ class EngineHttp:
 
     # Parts
 
-    async def _call(
-        self, method: str, path: str, query: Query | None, body: Body, headers: tuple[tuple[str, str], ...] = ()
-    ) -> _Call:
+    async def _call(self, method: str, path: str, query: Query | None, body: Body, headers: Headers = ()) -> _Call:
         api = self.api or await self.negotiate()
         target = f"/v{api[0]}.{api[1]}{quote(path, safe='/:@')}"
         if query:
-            target += "?" + urlencode({name: _as_text(value) for name, value in query.items()})
+            target += "?" + urlencode({name: _as_text(value) for name, value in query.items()}, doseq=True)
         return _Call(method, target, headers, body)
 
     async def _round_trip(self, call: _Call) -> Answer:
@@ -442,7 +445,9 @@ async def _close(writer: asyncio.StreamWriter) -> None:
         return
 
 
-def _as_text(value: str | int | bool) -> str:
+def _as_text(value: str | int | bool | tuple[str, ...]) -> str | tuple[str, ...]:
+    if isinstance(value, tuple):
+        return value
     if isinstance(value, bool):
         return "1" if value else "0"
     return str(value)
@@ -452,6 +457,6 @@ def unix_dial(path: str) -> Dial:
     """Dials the engine's socket at `path`."""
 
     async def dial() -> ByteStream:
-        return await asyncio.open_unix_connection(path, limit=READ_BYTES)
+        return await asyncio.open_unix_connection(path, limit=BUFFER_BYTES)
 
     return dial

@@ -2,7 +2,8 @@
 
 The first message of the agent is `Hello`, the first of the server `Welcome` or `Goodbye`. `PROTOCOL` is raised when an
 old peer could not cope; each side says the range it speaks and the highest common one is used. Since 2 images are
-spoken of: `Images`, `FetchImage` and what answers it, and `OpenStream.save`.
+spoken of: `Images`, `FetchImage` and what answers it, and `OpenStream.save`. Since 3 names are told by address
+(`AddressAssignment`), which an agent of 2 could not read: it is refused, and goes on with what it was told last.
 """
 
 from __future__ import annotations
@@ -14,8 +15,8 @@ from paddock.model.images import HeldImage, SaveImage
 from paddock.model.objects import HostFacts, VolumeId
 from paddock.model.reports import UnitReport
 
-PROTOCOL = 2
-OLDEST_PROTOCOL = 2
+PROTOCOL = 3
+OLDEST_PROTOCOL = 3
 HEARTBEAT_S = 2.0
 """An agent that has sent nothing else for this long sends a `Heartbeat`."""
 SILENT_AFTER_S = 6.0
@@ -85,6 +86,10 @@ class FetchImage(Message, frozen=True, kw_only=True):
     request: int
     image: str
     platform: str = ""
+    name: str = ""
+    """`image` is an id, and it shall come with this name where the name means it."""
+    pulled: bool = False
+    """It is to be pulled whoever has it: only what its registry wants to see is asked for."""
 
 
 class Renew(Message, frozen=True, kw_only=True):
@@ -143,6 +148,8 @@ class FetchedImage(Message, frozen=True, kw_only=True):
     request: int
     found: bool = False
     error: str = ""
+    auth: str = ""
+    """What its registry wants to see: the value of `X-Registry-Auth`."""
 
 
 class Goodbye(Message, frozen=True, kw_only=True):

@@ -12,11 +12,20 @@ from pathlib import Path
 from typing import Any
 
 import apsw
+import msgspec
 import pytest
 
+from named import meaning
 from paddock.agent.ledger import Gap, Ledger
 from paddock.agent.sealing import Sealing
-from paddock.model.assignment import AnyItem, ContainerAssignment, FileAssignment, NameAssignment, UnitAssignment
+from paddock.model.assignment import (
+    AddressAssignment,
+    AnyItem,
+    ContainerAssignment,
+    FileAssignment,
+    NameAssignment,
+    UnitAssignment,
+)
 from paddock.model.errors import Broken, Transient
 from paddock.model.objects import FileId, NetworkId, UnitDesired, UnitId, UnitState
 from paddock.model.observed import OwnedContainer, Progress
@@ -42,7 +51,7 @@ def opened(data: Path, **more: Any) -> Ledger:
 
 
 def name(number: int) -> NameAssignment:
-    return NameAssignment(network=NetworkId("n"), name=f"name-{number}", addresses=(f"10.0.0.{number}",))
+    return NameAssignment(network=NetworkId("n"), name=f"name-{number}")
 
 
 def test_what_was_applied_is_there_after_a_restart(tmp_path: Path) -> None:
@@ -128,6 +137,34 @@ def test_a_damaged_ledger_is_refused_with_the_way_out(tmp_path: Path) -> None:
     file.write_bytes(b"\xff" * 4096 + file.read_bytes()[4096:])
     with pytest.raises(Broken, match=r"damaged.*move the file away"):
         opened(tmp_path)
+
+
+def test_names_of_the_first_format_are_brought_along(tmp_path: Path) -> None:
+    ledger = opened(tmp_path)
+    ledger.apply(Assign(version=3, whole=True, items=(API,)))
+    ledger.close()
+    older = apsw.Connection(str(tmp_path / "ledger.db"))
+    older.execute("REPLACE INTO meta VALUES ('format', '1')")
+    for text, addresses, reverse in (
+        ("api", ["10.0.0.1", "10.0.0.2"], False), ("shop-api-1", ["10.0.0.1"], True), ("soon", [], False)
+    ):  # fmt: skip
+        body = {"item": "name", "network": "n", "name": text, "addresses": addresses, "reverse": reverse}
+        older.execute("REPLACE INTO items VALUES (?, ?)", (f"name/n/{text}", msgspec.json.encode(body)))
+    older.close()
+    for _ in range(2):
+        again = opened(tmp_path)
+        assert again.version == 3
+        assert [key for key in again.items if key.startswith("name/")] == ["name/n/soon"]
+        assert again.items["address/n/10.0.0.1"] == AddressAssignment(
+            network=NetworkId("n"), ipv4="10.0.0.1", container="shop-api-1", names=("api",)
+        )
+        assert meaning(again.items.values()) == {
+            "": ("10.0.0.2",),
+            "api": ("10.0.0.1", "10.0.0.2"),
+            "shop-api-1": ("10.0.0.1",),
+            "soon": (),
+        }
+        again.close()
 
 
 def test_a_newer_format_is_not_touched(tmp_path: Path) -> None:

@@ -103,7 +103,7 @@ def report(unit: str, state: UnitState = UnitState.RUNNING) -> UnitReport:
     return UnitReport(unit=UnitId(unit), state=state)
 
 
-NAME = NameAssignment(network=NetworkId("n"), name="db", addresses=("10.0.0.1",))
+NAME = NameAssignment(network=NetworkId("n"), name="db")
 
 
 def test_assignments_are_confirmed_when_they_are_in_the_ledger(stage: Stage) -> None:
@@ -137,9 +137,7 @@ def test_an_assignment_the_disk_does_not_take_is_not_confirmed(stage: Stage) -> 
         async with stage.connected():
             page_count = stage.ledger._database.pragma("page_count")
             stage.ledger._database.pragma("max_page_count", page_count)
-            names = tuple(
-                NameAssignment(network=NetworkId("n"), name=f"name-{n}" * 30, addresses=()) for n in range(500)
-            )
+            names = tuple(NameAssignment(network=NetworkId("n"), name=f"name-{n}" * 30) for n in range(500))
             await stage.say(WELCOME, Assign(version=9, whole=True, items=names))
             assert "cannot be written" in await stage.outcome()
             assert stage.ledger.version == 0

@@ -68,8 +68,8 @@ def test_a_pull_speaks_at_every_tenth() -> None:
 
 
 def test_a_registry_that_is_away_is_not_an_image_that_is_not_there() -> None:
-    assert isinstance(pull_error("Get https://x/v2/: dial tcp: lookup x: no such host", StepRefused), Transient)
-    assert isinstance(pull_error("manifest for a:1 not found: manifest unknown", StepRefused), StepRefused)
+    assert isinstance(pull_error("a:1", "Get https://x/v2/: dial tcp: lookup x: no such host", StepRefused), Transient)
+    assert isinstance(pull_error("a:1", "manifest for a:1 not found: manifest unknown", StepRefused), StepRefused)
 
 
 def test_only_the_newest_report_of_a_unit_waits() -> None:

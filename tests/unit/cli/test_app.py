@@ -16,7 +16,7 @@ from paddock.cli.hosts import parsed_labels
 from paddock.cli.naming import containers_named
 from paddock.cli.scale import parsed
 from paddock.cli.up import scaled
-from paddock.main import PROGRAMS
+from paddock.main.programs import PROGRAMS
 from paddock.model.errors import Conflict, NotFound, UserError
 from paddock.model.specs import ContainerSpec, ServiceSpec, StackSpec
 from unit.cli.views import CONTAINERS, container

@@ -2,9 +2,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from paddock.core.assignment import assignments, hosts_concerned
+from named import meaning
+from paddock.core.assignment import assignments
+from paddock.core.concerned import hosts_concerned
 from paddock.core.stacks import Sealed
-from paddock.model.assignment import FileAssignment, NameAssignment, NetworkAssignment, PeerAssignment, UnitAssignment
+from paddock.model.assignment import FileAssignment, NetworkAssignment, PeerAssignment, UnitAssignment
 from paddock.model.changes import Put
 from paddock.model.objects import Host, HostId, HostState, Network, UnitState
 from paddock.model.specs import (
@@ -60,8 +62,7 @@ def test_peers_are_the_live_units_of_the_other_hosts() -> None:
 
 
 def names(cluster: Cluster, host: str = "h1") -> dict[str, tuple[str, ...]]:
-    items = cluster.assignment(host).values()
-    return {item.name: item.addresses for item in items if isinstance(item, NameAssignment)}
+    return dict(meaning(cluster.assignment(host).values()))
 
 
 def test_names_are_those_of_ready_units_only() -> None:

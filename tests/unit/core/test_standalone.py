@@ -5,7 +5,9 @@ from __future__ import annotations
 import msgspec
 import pytest
 
+from named import meaning
 from paddock.core.assignment import answers, assignment
+from paddock.core.concerned import hosts_concerned
 from paddock.core.dry_run import dry_run
 from paddock.core.standalone import (
     HOME_NETWORK,
@@ -15,16 +17,19 @@ from paddock.core.standalone import (
     forget,
     new_network,
     rename,
+    unlink,
     volume_named,
     wish,
 )
-from paddock.model.assignment import NameAssignment, NetworkAssignment, UnitAssignment
+from paddock.model.assignment import NetworkAssignment, UnitAssignment
 from paddock.model.changes import Put
 from paddock.model.check import problems, problems_between
 from paddock.model.errors import Conflict, NotFound
-from paddock.model.objects import ContainerStatus, HostId, Network, Revision, Service, Unit, UnitState, Volume
+from paddock.model.objects import ContainerStatus, HostId, Network, Revision, Service, Unit, UnitId, UnitState, Volume
+from paddock.model.reports import UnitReport
 from paddock.model.snapshot import Snapshot
 from paddock.model.specs import Attachment, NetworkSpec, Placement, ServiceSpec, VolumeMount
+from paddock.server.reports import unit_after
 from pretend_cluster import ENVIRONMENT, Cluster, make_service
 
 
@@ -67,7 +72,7 @@ def seen(cluster: Cluster, name: str, state: UnitState, running: bool = True) ->
 
 def names_of(cluster: Cluster, host: str) -> list[str]:
     items = assignment(cluster.snapshot, HostId(f"host-{host}")).values()
-    return sorted(item.name for item in items if isinstance(item, NameAssignment))
+    return [name for name, addresses in meaning(items).items() if addresses]
 
 
 def test_it_is_placed_with_an_address_in_the_same_commit() -> None:
@@ -201,6 +206,70 @@ def test_networks_are_joined_and_left() -> None:
     cluster.decide()
     assert unit_of(cluster, "web").addresses == unit.addresses
     assert "w" not in names_of(cluster, host)
+
+
+def test_links_are_told_of_and_taken_away() -> None:
+    cluster = cluster_of()
+    network, changes = new_network(cluster.snapshot, ENVIRONMENT, NetworkSpec(name="blue"), 1.0)
+    cluster.commit(changes)
+    run(cluster, spec(links=("db:store", "mail:mail")))
+    unit = unit_of(cluster, "web")
+    joining = Attachment(network="blue", links=("far:near",))
+    cluster.commit(connect(cluster.snapshot, unit, network, joining, 1.0).changes)
+    assert links_of(cluster) == {"store": "db", "mail": "mail", "near": "far"}
+    cluster.commit(unlink(cluster.snapshot, unit_of(cluster, "web"), "store", 1.0))
+    assert links_of(cluster) == {"mail": "mail", "near": "far"}
+    assert unlink(cluster.snapshot, unit_of(cluster, "web"), "store", 1.0) == []
+    cluster.commit(disconnect(cluster.snapshot, unit_of(cluster, "web"), network, 1.0))
+    assert links_of(cluster) == {"mail": "mail"}
+
+
+def links_of(cluster: Cluster) -> dict[str, str]:
+    unit = unit_of(cluster, "web")
+    item = assignment(cluster.snapshot, unit.host or HostId(""))[f"unit/{unit.id}"]
+    assert isinstance(item, UnitAssignment)
+    return item.containers[0].links
+
+
+def test_auxiliary_addresses_are_given_to_nobody() -> None:
+    cluster = cluster_of()
+    wanted = NetworkSpec(name="blue", subnets=("10.9.0.0/24",), aux_addresses={"printer": "10.9.0.128"})
+    cluster.commit(new_network(cluster.snapshot, ENVIRONMENT, wanted, 1.0)[1])
+    unit = run(cluster, spec(networks=(Attachment(network="blue"),)))
+    assert list(unit.addresses.values()) == ["10.9.0.129"]
+    network = cluster.snapshot.named(Network, ENVIRONMENT, "blue")
+    assert network is not None
+    second = run(cluster, spec("other"))
+    with pytest.raises(Conflict, match=r"10\.9\.0\.128"):
+        connect(cluster.snapshot, second, network, Attachment(network="blue", ipv4_address="10.9.0.128"), 1.0)
+
+
+def test_it_is_named_while_it_is_being_started() -> None:
+    cluster = cluster_of()
+    unit = run(cluster, spec())
+    seen(cluster, "web", UnitState.PREPARED)
+    cluster.commit([Put(object=msgspec.structs.replace(unit_of(cluster, "web"), starting=True), reason="started")])
+    assert "web" in names_of(cluster, "h1")
+    created = ContainerStatus(id="web-0123456789abcdef", name="web", state="created")
+    told = UnitReport(unit=UnitId(unit.id), state=UnitState.READY, containers=(created,))
+    after = unit_after(unit_of(cluster, "web"), told, 2.0)
+    assert after is not None
+    assert after.starting, "an engine tells of its creation after it was asked to start it"
+    told = msgspec.structs.replace(told, containers=(msgspec.structs.replace(created, state="exited"),))
+    after = unit_after(after, told, 2.0)
+    assert after is not None
+    assert not answers(cluster.snapshot, after)
+
+
+def test_a_short_id_is_told_of_once_it_is_known() -> None:
+    cluster = cluster_of()
+    before = msgspec.structs.replace(run(cluster, spec()), state=UnitState.READY, starting=True)
+    cluster.commit([Put(object=before, reason="started")])
+    old = cluster.snapshot
+    status = ContainerStatus(id="0123456789abcdef", state="created")
+    change = Put(object=msgspec.structs.replace(unit_of(cluster, "web"), containers=(status,)), reason="reported")
+    cluster.commit([change])
+    assert hosts_concerned([change], old, cluster.snapshot)
 
 
 def test_an_address_of_somebody_else_is_not_given() -> None:

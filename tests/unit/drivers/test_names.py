@@ -12,13 +12,13 @@ from typing import Any, cast
 import pytest
 import uvloop
 
+from named import Named, records_of
 from paddock.core.names.packet import FORMERR, NOERROR, NXDOMAIN, REFUSED, SERVFAIL, A, pack_refusal, read_query
 from paddock.drivers import forwarder as forwarding
 from paddock.drivers import names as names_server
 from paddock.drivers.forwarder import Forwarder
 from paddock.drivers.names import NamedContainer, NamedNetwork, NameRecords, Names
 from paddock.drivers.resolv_conf import Resolvers
-from paddock.model.assignment import NameAssignment
 from paddock.model.objects import NetworkId
 from paddock.world.world import machine_world
 
@@ -44,20 +44,20 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def records(*names: NameAssignment) -> NameRecords:
-    return NameRecords(
-        networks=(
+def records(*names: Named) -> NameRecords:
+    return records_of(
+        (
             NamedNetwork(network=FRONT, gateway=GATEWAY, subnet="127.84.0.0/24"),
             NamedNetwork(network=BACK, gateway="127.84.1.1", subnet="127.84.1.0/24"),
         ),
-        names=names,
-        containers=(NamedContainer(addresses={FRONT: ASKER, BACK: "127.84.1.7"}, links={"cache": "redis"}),),
+        names,
+        (NamedContainer(addresses={FRONT: ASKER, BACK: "127.84.1.7"}, links={"cache": "redis"}),),
     )
 
 
-WEB = NameAssignment(network=FRONT, name="web", addresses=("127.84.0.21", "127.84.0.22", "127.84.0.23"))
-REDIS = NameAssignment(network=BACK, name="redis", addresses=("127.84.1.30",))
-MANY = NameAssignment(network=FRONT, name="many", addresses=tuple(f"127.84.0.{one}" for one in range(20, 120)))
+WEB = Named(FRONT, "web", ("127.84.0.21", "127.84.0.22", "127.84.0.23"))
+REDIS = Named(BACK, "redis", ("127.84.1.30",))
+MANY = Named(FRONT, "many", tuple(f"127.84.0.{one}" for one in range(20, 120)))
 
 
 class Answer:
@@ -153,10 +153,10 @@ def test_a_change_is_answered_at_once() -> None:
     async def body() -> None:
         async with serving(records(WEB)) as (names, client):
             assert len((await client.look_up("web")).addresses) == 3
-            fewer = NameAssignment(network=FRONT, name="web", addresses=("127.84.0.21",))
+            fewer = Named(FRONT, "web", ("127.84.0.21",))
             await names.update(records(fewer))
             assert (await client.look_up("web")).addresses == ["127.84.0.21"]
-            await names.update(records(NameAssignment(network=FRONT, name="web", addresses=())))
+            await names.update(records(Named(FRONT, "web", ())))
             empty = await client.look_up("web")
             assert (empty.code, empty.addresses) == (NOERROR, [])
 
@@ -208,7 +208,7 @@ def test_an_address_that_is_not_there_yet_is_listened_on_and_one_taken_is_told()
                 taken = NamedNetwork(network=NetworkId("third"), gateway="127.84.2.1", subnet="127.84.2.0/24")
                 later = NamedNetwork(network=NetworkId("fourth"), gateway="198.51.100.77", subnet="198.51.100.0/24")
                 first = records(WEB)
-                more = NameRecords(networks=(*first.networks, taken, later), names=first.names)
+                more = NameRecords(networks=(*first.networks, taken, later), addresses=first.addresses)
                 problems = await names.update(more)
                 assert list(problems) == ["127.84.2.1"]
                 assert "another DNS server" in problems["127.84.2.1"]
@@ -283,7 +283,7 @@ def test_a_container_with_resolvers_of_its_own_has_those_asked() -> None:
     async def body(names: Names, client: Client, resolvers: list[Upstream]) -> None:
         first = records(WEB)
         own = NamedContainer(addresses={FRONT: "127.84.0.8"}, resolvers=("127.84.200.2",))
-        await names.update(NameRecords(networks=first.networks, names=first.names, containers=(own,)))
+        await names.update(NameRecords(networks=first.networks, addresses=first.addresses, containers=(own,)))
         assert (await client.look_up("example.org", "127.84.0.8")).code == NXDOMAIN
         assert len((await client.look_up("web", "127.84.0.8")).addresses) == 3
         assert [len(one.asked) for one in resolvers] == [0, 1]
@@ -364,10 +364,7 @@ def test_over_tcp_it_is_forwarded_over_tcp() -> None:
 def test_ten_thousand_names_are_taken_in_without_holding_up_answers() -> None:
     async def body() -> None:
         async with serving(records(WEB)) as (names, client):
-            many = [
-                NameAssignment(network=FRONT, name=f"n{one}", addresses=(f"127.84.{one >> 8}.{one & 255}",))
-                for one in range(10_000)
-            ]
+            many = [Named(FRONT, f"n{one}", (f"127.84.{one >> 8}.{one & 255}",)) for one in range(10_000)]
             await names.update(records(WEB, *many))
             assert (await client.look_up("n9999")).addresses == ["127.84.39.15"]
             assert len((await client.look_up("web")).addresses) == 3

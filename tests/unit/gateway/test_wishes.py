@@ -9,14 +9,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from paddock.core.powers import powers_asked
 from paddock.core.standalone import HOME_NETWORK
-from paddock.gateway.classic import taken_out
+from paddock.gateway.classic import holds, taken_out
 from paddock.gateway.filters import encode_filters, labels_match, parse_filters
 from paddock.gateway.names import checked_name
 from paddock.gateway.problems import ApiProblem
-from paddock.gateway.rights import powers_asked
 from paddock.gateway.shapes import Container, check_shape
 from paddock.gateway.wishes import Wish, attachments, leans_on, network_mode, service_spec, with_partners
+from paddock.model.images import HeldImage
 from paddock.model.objects import Host, HostFacts
 from paddock.model.specs import Attachment, Placement, PortSpec, VolumeMount
 
@@ -43,6 +44,7 @@ def test_filters_that_are_none(text: str) -> None:
     assert refusal.value.status == 400
 
 
+@settings(deadline=None)
 @given(st.dictionaries(st.text(max_size=5), st.lists(st.text(max_size=5), unique=True, max_size=3), max_size=4))
 def test_filters_come_back_from_what_engines_are_sent(filters: dict[str, list[str]]) -> None:
     assert parse_filters(encode_filters(filters)) == filters
@@ -74,14 +76,18 @@ def test_labels() -> None:
         ("constraint:storage!=ssd", ("node.labels.storage!=ssd",), ()),
         ("constraint:zone==b", ("engine.labels.zone==b",), ()),
         ("constraint:node.labels.x==y", ("node.labels.x==y",), ()),
+        ("constraint:operatingsystem==*debian*", ("node.platform.os==*debian*",), ()),
+        ("constraint:kernelversion==6*", ("node.kernel==6*",), ()),
         ("affinity:container==web", (), ("container==web",)),
         ("affinity:image!=~redis", (), ("image!=~redis",)),
         ("affinity:com.example.kind==front", (), ("label:com.example.kind==front",)),
+        ("affinity:label==z", (), ("label:label==z",)),
     ],
 )
 def test_classic_words_in_the_environment(env: str, constraints: tuple[str, ...], affinities: tuple[str, ...]) -> None:
     body = {"Image": "a", "Env": ["A=constraint:x==y", env, "constraint:not"]}
-    left, placement = taken_out(body, HOSTS)
+    left, placement, reschedule = taken_out(body, HOSTS)
+    assert reschedule == ""
     assert placement == Placement(constraints=constraints, affinities=affinities)
     assert left["Env"] == ["A=constraint:x==y", "constraint:not"]
     assert len(body["Env"]) == 3
@@ -95,12 +101,57 @@ def test_classic_words_in_labels() -> None:
             "mine": "yes",
         }
     }
-    left, placement = taken_out(body, HOSTS)
+    left, placement, _ = taken_out(body, HOSTS)
     assert left["Labels"] == {"mine": "yes"}
     assert placement == Placement(constraints=("node.labels.storage==ssd",), affinities=("container!=web",))
 
 
-@pytest.mark.parametrize("body", [{"Labels": {"com.docker.swarm.constraints": "x"}}, {"Env": ["constraint:node==/(/"]}])
+@pytest.mark.parametrize(
+    ("body", "policy"),
+    [
+        ({"Env": ["reschedule:on-node-failure", "A=b"]}, "on-node-failure"),
+        (
+            {"Env": ["A=b"], "Labels": {"com.docker.swarm.reschedule-policies": '["on-node-failure"]'}},
+            "on-node-failure",
+        ),
+        ({"Env": ["reschedule:off", "A=b"]}, ""),
+        ({"Env": ["A=b"]}, ""),
+    ],
+)
+def test_what_becomes_of_it_when_its_host_is_lost(body: dict[str, Any], policy: str) -> None:
+    left, _, reschedule = taken_out(body, HOSTS)
+    assert reschedule == policy
+    assert (left["Env"], left.get("Labels") or {}) == (["A=b"], {})
+    wished = Wish(name="x", body=left, placement=Placement(), reschedule=reschedule)
+    assert service_spec(wished).reschedule == policy
+
+
+@pytest.mark.parametrize(
+    ("value", "fits"),
+    [
+        ("redis", True), ("redis:7", True), ("redis:8", False), ("re*", True), ("/^red/", True), ("1234567890", True),
+        ("sha256:123456", True), ("12345", False), ("5000/redis", False), ("here:5000/redis", True), ("here", False),
+    ],
+)  # fmt: skip
+def test_what_an_image_goes_by(value: str, fits: bool) -> None:
+    assert holds(HeldImage(id="sha256:1234567890ab", names=("redis:7", "here:5000/redis:7")), value) is fits
+
+
+def test_exposed_ports_on_the_hosts_own_network_are_taken_there() -> None:
+    body = {"ExposedPorts": {"80/tcp": {}, "90-95/tcp": {}}, "HostConfig": {"NetworkMode": "host"}}
+    assert service_spec(Wish(name="x", body=body, placement=Placement())).container.ports == (
+        PortSpec(target=80, published="80"),
+    )
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"Labels": {"com.docker.swarm.constraints": "x"}},
+        {"Env": ["constraint:node==/(/"]},
+        {"Env": ["reschedule:now"]},
+    ],
+)
 def test_classic_words_nobody_understands(body: dict[str, Any]) -> None:
     with pytest.raises(ApiProblem) as refusal:
         taken_out(body, HOSTS)
@@ -163,11 +214,10 @@ def test_whom_a_container_leans_on() -> None:
         "IpcMode": "container:b",
         "PidMode": "host",
         "VolumesFrom": ["c:ro", "d"],
-        "Links": ["e:alias"],
     }
     body = {"HostConfig": host}
-    assert leans_on(body) == ["a", "b", "c", "d", "e"]
-    ids = {name: name * 64 for name in "abcde"}
+    assert leans_on(body) == ["a", "b", "c", "d"]
+    ids = {name: name * 64 for name in "abcd"}
     changed = with_partners(body, ids)["HostConfig"]
     assert changed["NetworkMode"] == f"container:{'a' * 64}"
     assert changed["PidMode"] == "host"
@@ -186,6 +236,10 @@ def test_names_that_are_not(name: str) -> None:
         checked_name(name)
 
 
+def volume_of(**options: str) -> dict[str, Any]:
+    return {"Mounts": [{"Type": "volume", "VolumeOptions": {"DriverConfig": {"Options": options}}}]}
+
+
 @pytest.mark.parametrize(
     ("host", "powerful"),
     [
@@ -198,8 +252,13 @@ def test_names_that_are_not(name: str) -> None:
         ({"NetworkMode": "host"}, True),
         ({"Devices": [{"PathOnHost": "/dev/sda"}]}, True),
         ({"CapAdd": ["SYS_ADMIN"]}, True),
-        ({"Mounts": [{"Type": "volume", "VolumeOptions": {"DriverConfig": {"Options": {"device": "/etc"}}}}]}, True),
-        ({"Mounts": [{"Type": "volume", "VolumeOptions": {"DriverConfig": {"Options": {"device": ":/x"}}}}]}, False),
+        (volume_of(device="/etc"), True),
+        (volume_of(type="nfs", device=":/x"), False),
+        (volume_of(type="tmpfs", device="tmpfs", o="size=1m"), False),
+        (volume_of(type="none", device="etc", o="ro,bind"), True),
+        (volume_of(type="nfs", device="/", o="bind"), True),
+        ({"MaskedPaths": []}, True),
+        ({"MaskedPaths": None}, False),
     ],
 )
 def test_powers_over_the_host(host: dict[str, Any], powerful: bool) -> None:

@@ -1,36 +1,46 @@
 from __future__ import annotations
 
+import msgspec
 import pytest
 
+from named import Named, records_of
 from paddock.core.names.packet import AAAA, ANY, NOERROR, NXDOMAIN, PTR, REFUSED, A, Query, address_record, name_record
 from paddock.core.names.records import NamedContainer, NamedNetwork, NameRecords
 from paddock.core.names.zone import Answer, Asker, Zone, asker_of
-from paddock.model.assignment import NameAssignment
+from paddock.model.assignment import AddressAssignment
 from paddock.model.objects import NetworkId
 
 FRONT_NET, BACK_NET = NetworkId("front"), NetworkId("back")
 
 
-def name(network: str, text: str, *addresses: str, reverse: bool = False) -> NameAssignment:
-    return NameAssignment(network=NetworkId(network), name=text, addresses=addresses, reverse=reverse)
+def name(network: str, text: str, *addresses: str, reverse: bool = False) -> Named:
+    return Named(NetworkId(network), text, addresses, reverse)
 
 
-RECORDS = NameRecords(
-    networks=(
-        NamedNetwork(network=FRONT_NET, gateway="10.90.0.1", subnet="10.90.0.0/24"),
-        NamedNetwork(network=BACK_NET, gateway="10.91.0.1", subnet="10.91.0.0/24", internal=True),
-    ),
-    names=(
-        name("front", "Web", "10.90.0.7", "10.90.0.8"),
-        name("front", "web.shop", "10.90.0.7", "10.90.0.8"),
-        name("front", "shop-web-1", "10.90.0.7", reverse=True),
-        name("front", "starting"),
-        name("front", "db"),
-        name("back", "db", "10.91.0.5"),
-        name("back", "six", "fd00::5", "10.91.0.6"),
-        name("elsewhere", "ghost", "10.99.0.1"),
-    ),
+NAMES = (
+    name("front", "Web", "10.90.0.8", "10.90.0.7"),
+    name("front", "web.shop", "10.90.0.7", "10.90.0.8"),
+    name("front", "shop-web-1", "10.90.0.7", reverse=True),
+    name("front", "starting"),
+    name("front", "db"),
+    name("back", "db", "10.91.0.5"),
+    name("elsewhere", "ghost", "10.99.0.1"),
 )
+SIX = AddressAssignment(
+    network=BACK_NET, ipv4="10.91.0.6", ipv6="fd00::5", container="shop-six-1", names=("six", "starting")
+)
+NETWORKS = (
+    NamedNetwork(network=FRONT_NET, gateway="10.90.0.1", subnet="10.90.0.0/24"),
+    NamedNetwork(network=BACK_NET, gateway="10.91.0.1", subnet="10.91.0.0/24", internal=True),
+)
+
+
+def records(*more: Named) -> NameRecords:
+    made = records_of(NETWORKS, (*NAMES, *more))
+    return msgspec.structs.replace(made, addresses=(*made.addresses, SIX))
+
+
+RECORDS = records()
 FRONT = Asker(networks=(FRONT_NET,))
 BACK = Asker(networks=(BACK_NET,))
 BOTH = Asker(networks=(FRONT_NET, BACK_NET), links=(("database", "db"),))
@@ -89,6 +99,5 @@ def test_an_asker_is_its_networks_and_links_in_order() -> None:
 def test_only_networks_that_mean_something_else_are_changed() -> None:
     zone = Zone.of(RECORDS)
     assert zone.changed_since(Zone.of(RECORDS)) == frozenset()
-    more = NameRecords(networks=RECORDS.networks, names=(*RECORDS.names, name("back", "new", "10.91.0.7")))
-    assert Zone.of(more).changed_since(zone) == {"back"}
+    assert Zone.of(records(name("back", "new", "10.91.0.7"))).changed_since(zone) == {"back"}
     assert Zone().changed_since(zone) == {"front", "back"}

@@ -63,7 +63,7 @@ def test_a_session_begins_with_a_welcome_and_the_whole_assignment(tmp_path: Path
 
 @pytest.mark.parametrize(
     ("protocols", "words"),
-    [((PROTOCOL + 1, PROTOCOL + 3), "upgrade the server"), ((0, 0), "upgrade paddock on this host")],
+    [((PROTOCOL + 1, PROTOCOL + 3), "upgrade the server"), ((2, 2), "upgrade paddock on this host")],
 )
 def test_agents_too_new_or_too_old_are_told_who_has_to_be_upgraded(
     tmp_path: Path, protocols: tuple[int, int], words: str

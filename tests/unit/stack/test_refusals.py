@@ -44,7 +44,6 @@ def problems(document: dict[str, Any], **sources: Any) -> tuple[Problem, ...]:
 
 
 REFUSED: list[tuple[dict[str, Any], str, str]] = [
-    ({"image": None, "build": {"context": "/srv/shop"}}, "services.web.build", "no `image:`"),
     ({"image": None}, "services.web.image", "is missing"),
     ({"credential_spec": {"file": "x.json"}}, "services.web.credential_spec", "Windows"),
     ({"isolation": "hyperv"}, "services.web.isolation", "Windows"),
@@ -164,7 +163,6 @@ def test_files_refused(section: str, declared: dict[str, Any], words: str) -> No
 
 WARNED: list[tuple[dict[str, Any], str]] = [
     ({"develop": {"watch": [{"path": "."}]}}, "services.web.develop: is for `docker compose watch`"),
-    ({"build": {"context": "."}}, "services.web.build: images are not built here"),
     ({"network_mode": "host", "ports": [{"target": 80}]}, "services.web.ports: has no effect with network_mode host"),
     ({"deploy": {"placement": {"constraints": ["node.role == manager"]}}}, "'node.role == manager' has no effect"),
     ({"deploy": {"endpoint_mode": "vip"}}, "no virtual address"),

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from .go_text import sprint
 from .mounts import parse_mount
-from .ports import parse_port
+from .ports import parse_port, port_count
 from .report import Report
 from .tree import Map, Path, Patterns, Seq, Value, kind_name
 
@@ -204,6 +204,7 @@ def _ports(value: Value, lenient: bool) -> Value:
     if not isinstance(value, Seq):
         raise _wrong(value, "a list")
     result = Seq()
+    _check_count(value)
     for index, (item, mark) in enumerate(value.pairs()):
         if isinstance(item, Map):
             entries = [item]
@@ -216,11 +217,18 @@ def _ports(value: Value, lenient: bool) -> Value:
                 if lenient:
                     return value
                 raise BadItem(str(error), index) from None
-        if len(result) + len(entries) > PORT_LIMIT:
-            raise BadItem(f"more than {PORT_LIMIT} ports in one service", index)
         result.extend(entries)
         result.marks.extend([mark] * len(entries))
     return result
+
+
+def _check_count(value: Seq) -> None:
+    """Before a range is written out: that takes seconds for what is refused."""
+    count = 0
+    for index, item in enumerate(value):
+        count += 1 if isinstance(item, Map) else port_count(sprint(item))
+        if count > PORT_LIMIT:
+            raise BadItem(f"more than {PORT_LIMIT} ports in one service", index)
 
 
 def _ssh(value: Value, _lenient: bool) -> Value:

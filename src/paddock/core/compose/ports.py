@@ -33,6 +33,15 @@ def parse_port(spec: str) -> list[Map]:
     return [entries[key] for key in sorted(entries)]
 
 
+def port_count(spec: str) -> int:
+    """How many entries it comes to; 1 for what is none."""
+    try:
+        start, end = _range(_protocol(_split(spec)[2])[1], "containerPort")
+    except ValueError:
+        return 1
+    return end - start + 1
+
+
 def _entry(address: str, target: int, published: str, protocol: str) -> Map:
     entry = Map({"mode": "ingress"})
     if address:

@@ -32,9 +32,10 @@ class Document(NamedTuple):
 
 
 class Node:
-    """One YAML node. `children` of a mapping alternate key, value."""
+    """One YAML node. `children` of a mapping alternate key, value. `size`: nodes it comes to once its aliases are
+    copied out, known when it is closed (so that what grows without bounds is refused before it is grown)."""
 
-    __slots__ = ("children", "kind", "line", "tag", "text")
+    __slots__ = ("children", "kind", "line", "size", "tag", "text")
 
     def __init__(self, kind: str, tag: str, text: str, line: int) -> None:
         self.kind = kind
@@ -42,6 +43,7 @@ class Node:
         self.text = text
         self.line = line
         self.children: list[Node] = []
+        self.size = 1
 
 
 def read_documents(text: str, report: Report) -> list[Document]:
@@ -81,6 +83,8 @@ def _compose(text: str) -> Iterator[Node]:
             case yaml.DocumentEndEvent():
                 yield stack[0]
             case yaml.MappingEndEvent() | yaml.SequenceEndEvent():
+                closed = stack[-1]
+                closed.size = 1 + sum(child.size for child in closed.children)
                 if len(stack) > 1:
                     stack.pop()
             case yaml.AliasEvent():
@@ -120,6 +124,12 @@ def _default_tag(event: yaml.ScalarEvent) -> str:
     return MERGE if event.value == "<<" else ""
 
 
+def _first_too_large(node: Node) -> Node:
+    while inner := next((child for child in node.children if child.size > NODE_LIMIT), None):
+        node = inner
+    return node
+
+
 class _Removed:
     pass
 
@@ -131,13 +141,11 @@ class _Converter:
     def __init__(self, report: Report) -> None:
         self.report = report
         self.resets: list[Path] = []
-        self.count = 0
         self.open: list[Node] = []
 
     def convert(self, node: Node, path: Path, *, resets: bool = True) -> Value | _Removed:
-        self.count += 1
-        if self.count > NODE_LIMIT:
-            self._problem("the document grows too large through its aliases", node, path)
+        if node.size > NODE_LIMIT:
+            self._problem("the document grows too large through its aliases", _first_too_large(node), path)
             return None
         if any(node is other for other in self.open) and node.kind != "scalar":
             self._problem("cycle detected: an alias contains itself", node, path)

@@ -9,6 +9,27 @@ _INSTRUCTION = re.compile(r"\s*(FROM|ARG|COPY)\s+(.*)", re.IGNORECASE | re.DOTAL
 _CONTINUED = re.compile(r"\\[ \t]*\r?\n")
 _VARIABLE = re.compile(r"\$(?:(\w+)|\{(\w+)(?:(:[-+])([^}]*))?\})")
 _SCRATCH = "scratch"
+_HEREDOC = re.compile(r"\s*(?:RUN|COPY|ADD)\b.*<<-?[\"']?\w", re.IGNORECASE)
+_FLAGS = re.compile(
+    r"\s*(?:RUN\s+(?:--\S+\s+)*--(?:mount|network|security)=|(?:COPY|ADD)\s.*--(?:link|chmod|parents|exclude|checksum)\b)",
+    re.I,
+)
+
+
+def needs_buildkit(text: str) -> str:
+    """The first line that the classic builder cannot read, or ""."""
+    for line in _CONTINUED.sub(" ", text).splitlines():
+        if _HEREDOC.match(line) or _FLAGS.match(line):
+            return line.strip()
+    return ""
+
+
+def mounts_of_session(text: str) -> str:
+    """The first line that wants a secret or an SSH agent of the machine that asks for the build, or ""."""
+    for line in _CONTINUED.sub(" ", text).splitlines():
+        if re.match(r"\s*RUN\s.*--mount=\S*type=(?:secret|ssh)", line, re.I):
+            return line.strip()
+    return ""
 
 
 def base_images(text: str, arguments: Mapping[str, str]) -> tuple[str, ...]:

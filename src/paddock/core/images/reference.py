@@ -9,6 +9,8 @@ from paddock.model.errors import UserError
 
 _HUB = ("docker.io", "index.docker.io")
 _LIBRARY = "library/"
+DOCKER_HUB = "docker.io"
+_HUB_HOSTS = ("docker.io", "index.docker.io", "registry-1.docker.io", "registry.hub.docker.com")
 _ID = re.compile(r"(?:sha256:)?([0-9a-f]{1,64})")
 _REPOSITORY = re.compile(
     r"(?:(?:[a-zA-Z0-9](?:[a-zA-Z0-9.-]*[a-zA-Z0-9])?|\[[0-9a-fA-F:]+\])(?::[0-9]+)?/)?"
@@ -68,6 +70,32 @@ def tagged(text: str) -> str:
     if found.digest:
         return f"{found.repository}@{found.digest}"
     return str(found if found.tag else found._replace(tag="latest"))
+
+
+def registry_of(text: str) -> str:
+    """Where an image comes from: `docker.io`, `registry.example.com:5000`."""
+    domain, slash, _ = text.partition("/")
+    if slash and (domain == "localhost" or any(letter in domain for letter in ".:")):
+        return registry_named(domain)
+    return DOCKER_HUB
+
+
+def registry_named(address: str) -> str:
+    """However it is written: `https://index.docker.io/v1/` -> `docker.io`."""
+    host = address.partition("://")[2] or address
+    host = host.partition("/")[0].lower()
+    return DOCKER_HUB if host in _HUB_HOSTS else host
+
+
+def retagged(text: str, tag: str) -> str:
+    """The name with this tag or digest in place of what it has; unchanged without one, and if it is no name."""
+    try:
+        found = parse(text)
+    except UserError:
+        return text
+    if not tag:
+        return text
+    return str(found._replace(tag="", digest=tag) if ":" in tag else found._replace(tag=tag, digest=""))
 
 
 def id_prefix(text: str) -> str:

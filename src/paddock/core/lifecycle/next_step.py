@@ -29,7 +29,7 @@ def next_step(assignment: UnitAssignment, seen: ObservedUnit, progress: Progress
     if assignment.desired == UnitDesired.REMOVED:
         return _removal(assignment, seen, progress)
     if assignment.hands_off:
-        return _preparation(assignment, seen, progress)
+        return _preparation(assignment, seen, progress) or _remaking(assignment, seen, progress)
     if assignment.desired == UnitDesired.STOPPED or _over(seen, progress):
         return _stop(assignment, seen, progress)
     if stray := next(iter(strays(seen, progress)), None):
@@ -52,6 +52,21 @@ def _preparation(assignment: UnitAssignment, seen: ObservedUnit, progress: Progr
             return None
         if progress.prepared is None or any(network not in progress.prepared for network in wanted):
             return PrepareContainer(unit=assignment.unit, container=container)
+    return None
+
+
+def _remaking(assignment: UnitAssignment, seen: ObservedUnit, progress: Progress) -> UnitStep | None:
+    """A container in the place of one that was lost with its host: made and started once, then in others' hands too."""
+    if not assignment.remake or progress.prepared is None or _over(seen, progress):
+        return None
+    for container in assignment.containers:
+        if container.role not in progress.owned:
+            return _creation(assignment, container, seen, progress)
+    if step := _connection(assignment, seen, progress):
+        return step
+    for observed in by_role(seen, progress).values():
+        if assignment.remake == "start" and observed.state == "created":
+            return StartContainer(container=observed.id, role=observed.role, again=False)
     return None
 
 
@@ -101,9 +116,6 @@ def _creation(
     if container.pull == "always" and container.role not in progress.pulled:
         return _pull(assignment, container, always=True)
     if container.image in seen.missing_images:
-        if container.pull == "never":
-            reason = f"image {container.image} is not on this host, and its pull policy is never"
-            return RefuseUnit(unit=assignment.unit, reason=reason)
         return _pull(assignment, container, always=False)
     if holder := seen.named.get(container.name):
         if holder.unit is None:
@@ -121,17 +133,21 @@ def _pull(assignment: UnitAssignment, container: ContainerAssignment, *, always:
         unit=assignment.unit,
         role=container.role,
         image=container.image,
+        image_id=container.image_id,
         platform=container.platform,
         always=always,
+        asks_registry=container.pull != "never",
     )
 
 
 def _connection(assignment: UnitAssignment, seen: ObservedUnit, progress: Progress) -> UnitStep | None:
-    """Networks the engine would not take at creation. Only before the start: what runs keeps what it has."""
+    """Networks the engine would not take at creation. Only before the start: what runs keeps what it has. One that was
+    taken over as it ran gets what it never had."""
     there = by_role(seen, progress)
     for container in start_order(assignment):
         observed = there[container.role]
-        if started(observed, progress.owned[container.role]):
+        adopted = container.adopts == observed.id and observed.alive
+        if started(observed, progress.owned[container.role]) and not adopted:
             continue
         for endpoint in container.endpoints:
             name = seen.networks.get(endpoint.network)

@@ -6,7 +6,7 @@ from msgspec.structs import replace
 
 from paddock.core.lifecycle.order import by_role
 from paddock.model.assignment import UnitAssignment
-from paddock.model.objects import UnitDesired, UnitState
+from paddock.model.objects import NetworkId, UnitDesired, UnitState
 from paddock.model.observed import ObservedContainer, ObservedUnit, OwnedContainer, Progress
 
 _GONE_ON_ITS_OWN = ("always", "unless-stopped")
@@ -19,17 +19,26 @@ def remember(assignment: UnitAssignment, seen: ObservedUnit, progress: Progress)
     owned = dict(progress.owned)
     taken = {container.id for container in owned.values()}
     roles = {container.role for container in assignment.containers}
+    adopted = {container.adopts for container in assignment.containers if container.adopts}
     for container in seen.containers:
         if container.role not in roles or container.role in owned or container.id in taken:
             continue
-        reused = container.unit != assignment.unit
+        reused = container.unit != assignment.unit and container.id not in adopted
         owned[container.role] = OwnedContainer(id=container.id, baseline_s=-1.0 if reused else 0.0)
     owned = _with_baselines(owned, seen)
-    progress = replace(progress, owned=owned)
+    progress = replace(progress, owned=owned, prepared=_still_wanted(assignment, progress))
     state = max(progress.state, _seen_state(assignment, seen, progress))
     if state == UnitState.FAILED and progress.state < state:
         progress = replace(progress, message=_why_failed(assignment, seen, progress))
     return replace(progress, state=state)
+
+
+def _still_wanted(assignment: UnitAssignment, progress: Progress) -> tuple[NetworkId, ...] | None:
+    """A network it has left may go from the engine, and is made ready anew should it come back."""
+    if progress.prepared is None:
+        return None
+    wanted = [endpoint.network for container in assignment.containers for endpoint in container.endpoints]
+    return tuple(network for network in progress.prepared if network in wanted)
 
 
 def _with_baselines(owned: dict[str, OwnedContainer], seen: ObservedUnit) -> dict[str, OwnedContainer]:

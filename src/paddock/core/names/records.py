@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 import msgspec
 
-from paddock.model.assignment import NameAssignment
+from paddock.model.assignment import AddressAssignment, NameAssignment
 from paddock.model.objects import NetworkId
 
 
@@ -18,6 +18,7 @@ class NamedNetwork(msgspec.Struct, frozen=True, kw_only=True):
     gateway: str
     subnet: str
     internal: bool = False
+    subnet6: str = ""
 
 
 class NamedContainer(msgspec.Struct, frozen=True, kw_only=True):
@@ -34,5 +35,6 @@ class NamedContainer(msgspec.Struct, frozen=True, kw_only=True):
 
 class NameRecords(msgspec.Struct, frozen=True, kw_only=True):
     networks: tuple[NamedNetwork, ...] = ()
-    names: tuple[NameAssignment, ...] = ()
+    addresses: tuple[AddressAssignment, ...] = ()
+    known: tuple[NameAssignment, ...] = ()
     containers: tuple[NamedContainer, ...] = ()

@@ -21,9 +21,11 @@ from paddock.core.names.packet import (
     name_record,
 )
 from paddock.core.names.records import NamedContainer, NamedNetwork, NameRecords
+from paddock.model.assignment import AddressAssignment
 from paddock.model.objects import NetworkId
 
 REVERSE_SUFFIX = ".in-addr.arpa"
+REVERSE_SUFFIX6 = ".ip6.arpa"
 
 
 class NetworkNames(msgspec.Struct, frozen=True, kw_only=True):
@@ -52,21 +54,14 @@ class Zone(msgspec.Struct, frozen=True, kw_only=True):
 
     @classmethod
     def of(cls, records: NameRecords) -> Zone:
-        names: dict[NetworkId, dict[str, tuple[str, ...]]] = {one.network: {} for one in records.networks}
-        reverse: dict[NetworkId, dict[str, str]] = {one.network: {} for one in records.networks}
-        for item in records.names:
-            if item.network not in names:
-                continue
-            names[item.network][item.name.lower().rstrip(".")] = item.addresses
-            if item.reverse:
-                for address in item.addresses:
-                    reverse[item.network].setdefault(address, item.name)
-        return cls(
-            networks={
-                one.network: NetworkNames(network=one, names=names[one.network], reverse=reverse[one.network])
-                for one in records.networks
-            }
-        )
+        found: dict[NetworkId, _Found] = {one.network: _Found() for one in records.networks}
+        for item in sorted(records.addresses, key=_number):
+            if item.network in found:
+                found[item.network].add(item)
+        for known in records.known:
+            if known.network in found:
+                found[known.network].names.setdefault(_spelt(known.name), [])
+        return cls(networks={one.network: found[one.network].on(one) for one in records.networks})
 
     def changed_since(self, before: Zone) -> frozenset[NetworkId]:
         """Networks that mean something else now, come or gone."""
@@ -81,7 +76,7 @@ class Zone(msgspec.Struct, frozen=True, kw_only=True):
         addresses = _addresses(networks, _linked(asker, query.name))
         if addresses is not None:
             return Answer(code=NOERROR, records=_records(addresses, query.kind))
-        if query.name.endswith(REVERSE_SUFFIX):
+        if query.name.endswith((REVERSE_SUFFIX, REVERSE_SUFFIX6)):
             found = self._reverse(networks, query)
             if found is not None:
                 return found
@@ -99,8 +94,40 @@ class Zone(msgspec.Struct, frozen=True, kw_only=True):
                 wanted = query.kind in (PTR, ANY)
                 return Answer(code=NOERROR, records=(name_record(name),) if wanted else ())
         # An address of ours without a name the asker may see: the outside cannot know it either.
-        ours = any(address in ipaddress.ip_network(one.network.subnet) for one in self.networks.values())
+        subnets = [
+            one.network.subnet if address.version == 4 else one.network.subnet6 for one in self.networks.values()
+        ]
+        ours = any(address in ipaddress.ip_network(subnet) for subnet in subnets if subnet)
         return Answer(code=NXDOMAIN) if ours else None
+
+
+class _Found:
+    """Names of one network, in the making."""
+
+    def __init__(self) -> None:
+        self.names: dict[str, list[str]] = {}
+        self._reverse: dict[str, str] = {}
+
+    def add(self, item: AddressAssignment) -> None:
+        own = (item.container,) if item.container else ()
+        addresses = (item.ipv4, item.ipv6) if item.ipv6 else (item.ipv4,)
+        for name in dict.fromkeys(map(_spelt, (*own, *item.names))):
+            self.names.setdefault(name, []).extend(addresses)
+        if own:
+            self._reverse.update(dict.fromkeys(addresses, item.container))
+
+    def on(self, network: NamedNetwork) -> NetworkNames:
+        names = {name: tuple(addresses) for name, addresses in self.names.items()}
+        return NetworkNames(network=network, names=names, reverse=self._reverse)
+
+
+def _spelt(name: str) -> str:
+    return name.lower().rstrip(".")
+
+
+def _number(item: AddressAssignment) -> bytes:
+    """Answers begin with the lowest address."""
+    return bytes(map(int, item.ipv4.split(".")))
 
 
 def _linked(asker: Asker, name: str) -> str:
@@ -129,7 +156,9 @@ def _records(addresses: Sequence[str], kind: int) -> tuple[bytes, ...]:
     return tuple(address_record(one) for one in addresses) if kind == ANY else ()
 
 
-def _reversed_address(name: str) -> ipaddress.IPv4Address | None:
+def _reversed_address(name: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
+    if name.endswith(REVERSE_SUFFIX6):
+        return _reversed_address6(name.removesuffix(REVERSE_SUFFIX6).split("."))
     parts = name.removesuffix(REVERSE_SUFFIX).split(".")
     if len(parts) != 4:
         return None
@@ -137,6 +166,12 @@ def _reversed_address(name: str) -> ipaddress.IPv4Address | None:
         return ipaddress.IPv4Address(".".join(reversed(parts)))
     except ValueError:
         return None
+
+
+def _reversed_address6(nibbles: Sequence[str]) -> ipaddress.IPv6Address | None:
+    if len(nibbles) != 32 or not all(len(one) == 1 and one in "0123456789abcdef" for one in nibbles):
+        return None
+    return ipaddress.IPv6Address(int("".join(reversed(nibbles)), 16))
 
 
 def asker_of(container: NamedContainer) -> Asker:

@@ -62,7 +62,7 @@ def _off_lost(draft: Draft, service: Service, unit: Unit, host: Host) -> None:
 
 def _succeed(draft: Draft, service: Service, unit: Unit, host: Host) -> None:
     """The next generation elsewhere, or a word why not."""
-    why = _held_back(draft, service, unit)
+    why = _held_back(draft, service, unit, lost=True)
     details: tuple[str, ...] = ()
     if not why:
         writes = draft.writes
@@ -81,12 +81,15 @@ def _succeed(draft: Draft, service: Service, unit: Unit, host: Host) -> None:
     draft.apply(waits(unit, f"host {host.name} is lost, and it cannot go elsewhere: {why}", details, draft.now_s))
 
 
-def _held_back(draft: Draft, service: Service, unit: Unit) -> str:
+def _held_back(draft: Draft, service: Service, unit: Unit, *, lost: bool) -> str:
     """Why the unit can only ever be on its host; "" when it can move."""
-    if draft.spec(service).mode.startswith("global"):
+    spec = draft.spec(service)
+    if spec.mode.startswith("global"):
         return "it is that host's own"
-    if unit.standalone:
+    if unit.standalone and not (lost and spec.reschedule == "on-node-failure"):
         return "it was made by `docker run`, and only whoever made it can make it again"
+    if unit.standalone and not (unit.containers or unit.remake):
+        return "it was being made there by somebody who has to ask again"
     pinned = [pin.why for pin in volume_pins(draft, service) if pin.host == unit.host]
     return "; ".join(pinned)
 
@@ -100,10 +103,13 @@ def _off_drained(draft: Draft, service: Service, unit: Unit, host: Host) -> None
         or host.state is not HostState.ACTIVE
     ):
         return
-    why = _held_back(draft, service, unit)
+    why = _held_back(draft, service, unit, lost=False)
     details: tuple[str, ...] = ()
     others = [other for other in draft.slots(unit.service)[unit.slot] if other is not unit]
     alone = not any(other.live and staying(other) for other in others)
+    if not why and alone and any(other.live for other in others):
+        # A third one in the slot is one too many: what goes there is waited for.
+        return
     if not why and alone and start_first_possible(draft, service):
         writes = draft.writes
         successor = next_unit(draft, service, unit.slot, unit)

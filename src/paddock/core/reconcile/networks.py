@@ -6,21 +6,37 @@ import msgspec
 
 from paddock.core.draft import GONE, Draft
 from paddock.core.subnets import FIRST_VNI, free_subnet, ipv4_subnets, lowest_free
+from paddock.core.subnets6 import free_subnet6, ipv6_subnets
 from paddock.model.changes import Delete, Put
 from paddock.model.objects import Environment, HostId, Network, NetworkId, UnitState
 
 
 def allot(draft: Draft, network: Network) -> None:
     """A subnet (as asked for, or out of the environment's pools) and a VXLAN number, once."""
-    if network.removing or (network.subnet and network.vni):
+    six = network.spec.enable_ipv6
+    if network.removing or (network.subnet and network.vni and (network.subnet6 or not six)):
         return
     everywhere = draft.table(Network)
     subnet = network.subnet or _subnet(draft, network, everywhere)
     if not subnet:
         return
+    subnet6 = network.subnet6 or (_subnet6(draft, network, everywhere) if six else "")
+    if six and not subnet6:
+        return
     vni = network.vni or lowest_free([other.vni for other in everywhere], FIRST_VNI)
-    changed = msgspec.structs.replace(network, subnet=subnet, vni=vni)
-    draft.apply([Put(object=changed, reason=f"network {network.name} gets {subnet}")])
+    changed = msgspec.structs.replace(network, subnet=subnet, subnet6=subnet6, vni=vni)
+    both = f"{subnet} and {subnet6}" if subnet6 else subnet
+    draft.apply([Put(object=changed, reason=f"network {network.name} gets {both}")])
+
+
+def _subnet6(draft: Draft, network: Network, everywhere: list[Network]) -> str:
+    for asked in ipv6_subnets(network.spec.subnets):
+        return str(asked)
+    taken = []
+    for other in everywhere:
+        if other.environment == network.environment and other.id != network.id:
+            taken += list(ipv6_subnets([other.subnet6] if other.subnet6 else other.spec.subnets))
+    return free_subnet6(network.environment, taken)
 
 
 def _subnet(draft: Draft, network: Network, everywhere: list[Network]) -> str:

@@ -22,7 +22,8 @@ def placement(draft: Draft, service: Service) -> None:
             continue
         if unit.not_before_s > draft.now_s:
             draft.wake(unit.not_before_s)
-            draft.apply(waits(unit, backing_off(unit), (), draft.now_s))
+            before = slots[slot][-2].message if len(slots[slot]) > 1 else ""
+            draft.apply(waits(unit, backing_off(unit, before), (), draft.now_s))
         else:
             ripe.append(unit)
     if not ripe:

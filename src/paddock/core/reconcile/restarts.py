@@ -40,7 +40,7 @@ def _after(draft: Draft, service: Service, unit: Unit) -> list[Change]:
     spec = draft.spec(service)
     if spec.mode.endswith("-job") and unit.state == UnitState.COMPLETE:
         return []
-    if ended_for_good(unit, spec.restart):
+    if ended_for_good(unit, spec.restart) and not (unit.remake and unit.state == UnitState.REJECTED):
         return _given_up(draft, service, unit)
     if unit.state == UnitState.REJECTED:
         return retire(unit, f"its host could not run it: {unit.message}")

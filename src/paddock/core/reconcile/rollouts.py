@@ -17,11 +17,10 @@ from paddock.core.draft import GONE, Draft
 from paddock.core.generations import end_of, next_unit
 from paddock.core.placing import partner_of
 from paddock.core.revisions import current, other_container, outdated
-from paddock.core.rolling import start_first_obstacle
+from paddock.core.rolling import policy_of, start_first_obstacle, starts_first
 from paddock.core.slots import retire, staying
 from paddock.model.changes import Change, Put
 from paddock.model.objects import Rollout, Service, ServiceId, Unit, UnitDesired, UnitState
-from paddock.model.specs import UpdatePolicy
 
 SETTLE_S = 2.0
 """Without a healthcheck a unit counts as good once it has run this long (or its shorter monitor time)."""
@@ -60,12 +59,6 @@ def rollouts(draft: Draft, service: Service) -> None:
     if rollout.state in ("updating", "rolling-back"):
         _take_on(draft, current, progress)
     _finish(draft, current, progress)
-
-
-def policy_of(draft: Draft, service: Service) -> UpdatePolicy:
-    spec = draft.spec(service)
-    back = service.rollout is not None and service.rollout.back
-    return spec.rollback if back else spec.update
 
 
 def _replace_idle(draft: Draft, service: Service) -> None:
@@ -234,11 +227,19 @@ def _take_on(draft: Draft, service: Service, progress: Progress) -> None:
             return
     if room <= 0 or unmet(draft, service):
         return
-    chosen = sorted(progress.stale, key=lambda unit: (unit.ready, unit.slot))[:room]
-    start_first = policy.order == "start-first" and not start_first_obstacle(draft, service)
+    start_first = starts_first(draft, service)
+    stale = [unit for unit in progress.stale if not (start_first and _going_beside(draft, unit))]
+    chosen = sorted(stale, key=lambda unit: (unit.ready, unit.slot))[:room]
+    if not chosen:
+        return
     for unit in chosen:
         draft.apply(_replaced(draft, service, unit, start_first=start_first))
     _write(draft, service, msgspec.structs.replace(rollout, last_batch_at_s=draft.now_s), "the next slots are taken on")
+
+
+def _going_beside(draft: Draft, unit: Unit) -> bool:
+    """Another one is still going in its slot: a third one would be one too many."""
+    return any(other.live and not staying(other) for other in draft.slots(unit.service)[unit.slot])
 
 
 def _retried(draft: Draft, service: Service, unit: Unit) -> None:
@@ -246,7 +247,7 @@ def _retried(draft: Draft, service: Service, unit: Unit) -> None:
     old = [one for one in draft.slots(unit.service)[unit.slot] if one.live and staying(one)]
     if old and start_first_obstacle(draft, service):
         draft.apply(retire(old[-1], _reason(draft, service, old[-1])))
-    elif old:
+    elif old and not _going_beside(draft, old[-1]):
         draft.apply([Put(object=next_unit(draft, service, unit.slot, unit), reason=f"after {unit.name}, which failed")])
 
 

@@ -34,11 +34,15 @@ def services(draft: Draft, service: Service) -> None:
 
 
 def _vanished(draft: Draft, service: Service) -> bool:
-    """A standalone container that is gone is not made anew; one that could not even be prepared tries elsewhere."""
+    """A standalone container that is gone is not made anew; one that could not even be prepared tries elsewhere, and so
+    does one that is to be rescheduled when its host is taken out."""
     if draft.spec(service).mode != "standalone":
         return False
     units = draft.units(ServiceId(service.id))
-    return bool(units) and units[-1].state in GONE and units[-1].ended != UnitState.REJECTED
+    if not units or units[-1].state not in GONE or units[-1].ended == UnitState.REJECTED:
+        return False
+    rescheduled = draft.spec(service).reschedule and (units[-1].containers or units[-1].remake)
+    return not (rescheduled and units[-1].state == UnitState.ORPHANED)
 
 
 def wanted_slots(draft: Draft, service: Service) -> Wanted:

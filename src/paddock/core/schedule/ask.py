@@ -28,14 +28,18 @@ class Presence(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Ask(msgspec.Struct, frozen=True, kw_only=True):
-    """`own`: units of the service on each host. `failures`: how often it failed there of late. `without`: hosts that
-    will not do, whatever they say (the one that is being left)."""
+    """`own`: units of the service on each host. `failures`: how often it failed there of late. `leaving`: those of
+    `own` that go as soon as their successors have taken over. `without`: hosts that will not do, whatever they say (the
+    one that is being left)."""
 
     spec: ServiceSpec
     own: Ints
     failures: Ints
+    leaving: Ints
     pins: tuple[Pin, ...] = ()
     presences: tuple[Presence, ...] = ()
     without: tuple[HostId, ...] = ()
+    ipv6: bool = False
+    """It is on a network with IPv6."""
     networks_full: Flags | None = None
     """Hosts that take no part yet in a network of the service which has no block left for one more."""

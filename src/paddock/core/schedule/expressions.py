@@ -14,7 +14,9 @@ from typing import NamedTuple
 
 from paddock.model.objects import Host
 
-HOST_KEYS = ("node.id", "node.hostname", "node.ip", "node.role", "node.platform.os", "node.platform.arch")
+HOST_KEYS = (
+    "node.id", "node.hostname", "node.ip", "node.role", "node.platform.os", "node.platform.arch", "node.kernel",
+)  # fmt: skip
 HOST_PREFIXES = ("node.labels.", "engine.labels.")
 AFFINITY_KEYS = ("container", "service", "image")
 _FORM = re.compile(r"^\s*(~?)\s*([^=!~\s]+)\s*(==|!=|=)\s*(~?)\s*(.*?)\s*$")
@@ -98,6 +100,8 @@ def host_values(host: Host, key: str) -> tuple[str, ...]:
             return ("worker",)
         case "node.platform.os":
             return (host.facts.os, "linux")
+        case "node.kernel":
+            return (host.facts.kernel,)
         case "node.platform.arch":
             architecture = host.facts.architecture
             return (architecture, *(name for name, kernel in _ARCHITECTURES.items() if kernel == architecture))

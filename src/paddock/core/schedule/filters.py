@@ -182,10 +182,13 @@ def _left(claim: Claim, wanted: list[Claim], held: dict[Claim, int]) -> int:
 
 
 def networks(fleet: Fleet, ask: Ask, still: Flags) -> list[Room]:
-    if ask.networks_full is None:
-        return []
-    detail = "no block of its subnet is left for one more host"
-    return [Room(room=_allowed(~ask.networks_full), refusal=Refusal(kind="network", detail=detail))]
+    found = []
+    if ask.ipv6:
+        found.append(Room(room=_allowed(fleet.ipv6), refusal=Refusal(kind="IPv6", detail="not in its kernel")))
+    if ask.networks_full is not None:
+        detail = "no block of its subnet is left for one more host"
+        found.append(Room(room=_allowed(~ask.networks_full), refusal=Refusal(kind="network", detail=detail)))
+    return found
 
 
 FILTERS: tuple[Filter, ...] = (

@@ -33,6 +33,7 @@ class Fleet:
             state: np.array([host.state is state for host in self.hosts], dtype=np.bool_) for state in HostState
         }
         self.available = np.array([host.availability == "active" for host in self.hosts], dtype=np.bool_)
+        self.ipv6 = np.array([host.facts.ipv6 for host in self.hosts], dtype=np.bool_)
         self.cpu_taken = self._array([0] * len(self.hosts))
         self.memory_taken = self._array([0] * len(self.hosts))
         self.units = self._array([0] * len(self.hosts))

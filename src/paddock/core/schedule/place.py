@@ -125,7 +125,9 @@ def _scored(fleet: Fleet, ask: Ask, room: Ints, those: Ints, wanted: int) -> Int
         return binpack(room[those], np.maximum(memory, cpu), fleet.units[those], wanted)
     size = np.maximum(fleet.cpu_milli[those] / 1000.0, 1.0)
     groups = [_groups(fleet, preference)[those] for preference in placement.preferences]
-    return spread(room[those], ask.own[those], fleet.units[those], size, groups, wanted)
+    # What is about to leave would be made room for, and the hosts it leaves be empty in the end.
+    own, units = (ask.own - ask.leaving)[those], (fleet.units - ask.leaving)[those]
+    return spread(room[those], own, units, size, groups, wanted)
 
 
 def _groups(fleet: Fleet, preference: str) -> Ints:

@@ -25,7 +25,11 @@ _AS_WRITTEN = {
 def container_config(service: Service, project: str, config_hash: str) -> dict[str, Any]:
     """`config_hash` is what `docker compose config --hash` says of the service; "" leaves its label away."""
     config = service.config
-    body: dict[str, Any] = {"Image": config.get("image") or "", "AttachStdout": True, "AttachStderr": True}
+    body: dict[str, Any] = {
+        "Image": config.get("image") or f"{project}-{service.name}",
+        "AttachStdout": True,
+        "AttachStderr": True,
+    }
     body |= {key: config[name] for name, key in _AS_WRITTEN.items() if config.get(name)}
     for name, key in (("command", "Cmd"), ("entrypoint", "Entrypoint")):
         if config.get(name) is not None:

@@ -191,5 +191,4 @@ def reservation(service: Service) -> Resources:
     return Resources(
         cpu_milli=nano_cpus(reserved.get("cpus")) // 1_000_000,
         memory_bytes=whole(reserved.get("memory")) or whole(service.config.get("mem_reservation")),
-        pids=whole(reserved.get("pids")),
     )

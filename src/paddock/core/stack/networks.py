@@ -48,7 +48,9 @@ def _network(key: str, network: Json, project: str, findings: Findings) -> Netwo
     if driver not in _DRIVERS:
         message = f"the driver {driver!r} is not available: networks of a cluster span its hosts"
         findings.problem(("networks", key, "driver"), message, "leave `driver` away")
-    subnets, ip_range, gateway = _pools(key, network, findings)
+    pools = _pools(key, network, findings)
+    if any(":" in subnet for subnet in pools.subnets) and not network.get("enable_ipv6"):
+        findings.warn(("networks", key, "ipam"), "its IPv6 subnet has no effect without `enable_ipv6: true`")
     labels = {label: str(value) for label, value in (network.get("labels") or {}).items()}
     return NetworkSpec(
         name=name,
@@ -56,15 +58,25 @@ def _network(key: str, network: Json, project: str, findings: Findings) -> Netwo
         internal=bool(network.get("internal")),
         attachable=bool(network.get("attachable")),
         enable_ipv6=bool(network.get("enable_ipv6")),
-        subnets=subnets,
-        ip_range=ip_range,
-        gateway=gateway,
+        subnets=pools.subnets,
+        ip_range=pools.ip_range,
+        gateway=pools.gateway,
+        ip_range6=pools.ip_range6,
+        gateway6=pools.gateway6,
         options={option: str(value) for option, value in (network.get("driver_opts") or {}).items()},
         labels=labels | {"com.docker.compose.network": key, "com.docker.compose.project": project},
     )
 
 
-def _pools(key: str, network: Json, findings: Findings) -> tuple[tuple[str, ...], str, str]:
+class _Pools(NamedTuple):
+    subnets: tuple[str, ...] = ()
+    ip_range: str = ""
+    gateway: str = ""
+    ip_range6: str = ""
+    gateway6: str = ""
+
+
+def _pools(key: str, network: Json, findings: Findings) -> _Pools:
     ipam = network.get("ipam") or {}
     if ipam.get("driver") not in (None, "", "default"):
         message = f"the address driver {ipam['driver']!r} is not available: addresses are given by the cluster"
@@ -72,7 +84,7 @@ def _pools(key: str, network: Json, findings: Findings) -> tuple[tuple[str, ...]
     if ipam.get("options"):
         findings.warn(("networks", key, "ipam", "options"), "has no effect: addresses are given by the cluster")
     subnets: list[str] = []
-    ip_range = gateway = ""
+    asked = {"ip_range": "", "gateway": "", "ip_range6": "", "gateway6": ""}
     for index, pool in enumerate(ipam.get("config") or []):
         path = ("networks", key, "ipam", "config", index)
         if pool.get("aux_addresses"):
@@ -82,9 +94,11 @@ def _pools(key: str, network: Json, findings: Findings) -> tuple[tuple[str, ...]
             _check_subnet(pool.get(field), (*path, field), findings)
         if pool.get("subnet"):
             subnets.append(pool["subnet"])
-        ip_range = ip_range or pool.get("ip_range") or ""
-        gateway = gateway or pool.get("gateway") or ""
-    return tuple(subnets), ip_range, gateway
+        for field in ("ip_range", "gateway"):
+            value = str(pool.get(field) or "")
+            kind = f"{field}6" if ":" in value else field
+            asked[kind] = asked[kind] or value
+    return _Pools(tuple(subnets), **asked)
 
 
 def _check_subnet(subnet: Any, path: tuple[str | int, ...], findings: Findings) -> None:

@@ -16,7 +16,6 @@ _REFUSED = {
 }
 _NOTED = {
     "develop": "is for `docker compose watch` and has no effect here",
-    "build": "images are not built here: {image} comes from a host that has it, or from its registry",
 }
 _WORDS = """
     annotations attach blkio_config build cap_add cap_drop cgroup cgroup_parent command configs container_name
@@ -40,21 +39,12 @@ def check(service: Service) -> None:
             hint = nearest(key, _TRANSLATED)
             service.warn(key, message=f"is not supported and has no effect{f': {hint}' if hint else ''}")
     for key, note in _NOTED.items():
-        if config.get(key) and config.get("image"):
-            service.warn(key, message=note.format(image=config["image"]))
-    if not config.get("image") and not config.get("provider"):
-        _no_image(service)
+        if config.get(key):
+            service.warn(key, message=note)
+    if not config.get("image") and not config.get("build") and not config.get("provider"):
+        service.problem("image", message="is missing", hint="name the image to run, or say how to build it")
     if config.get("isolation") not in (None, "", "default"):
         service.problem("isolation", message=f"{config['isolation']!r} is for Windows containers", hint="leave it away")
     if service.deploy.get("endpoint_mode") == "vip":
         message = "a name answers with the addresses of all its containers; there is no virtual address"
         service.warn("deploy", "endpoint_mode", message=message)
-
-
-def _no_image(service: Service) -> None:
-    if service.config.get("build"):
-        message = "has `build:` but no `image:`, and hosts cannot build from a directory of the machine you are on"
-        hint = "name the result with `image:`, then build it on the cluster with docker, or load it on any one host"
-        service.problem("build", message=message, hint=hint)
-    else:
-        service.problem("image", message="is missing", hint="name the image to run")

@@ -10,6 +10,7 @@ import msgspec
 from paddock.model.specs import ContainerSpec, Dependency, ServiceSpec, Sharing, StackSpec, VolumeSpec
 
 from . import deploy, rancher, refusals
+from .builds import Build, builds_of, image_of
 from .container import container_config, declares_health
 from .files import FileSource, file_mounts, file_specs
 from .findings import NO_ORIGINS, Findings, Json, Origins, Service
@@ -37,6 +38,7 @@ class Sources(NamedTuple):
 class Translated(NamedTuple):
     spec: StackSpec
     warnings: tuple[str, ...]
+    builds: tuple[Build, ...] = ()
 
 
 def stack_spec(model: Json, sources: Sources) -> Translated:
@@ -62,8 +64,9 @@ def stack_spec(model: Json, sources: Sources) -> Translated:
     )
     if model.get("models"):
         findings.problem(("models",), "there is no model runner on the hosts", "run the model as a service of its own")
+    builds = builds_of(model, findings, sources.environment.get("DOCKER_DEFAULT_PLATFORM", ""))
     findings.stop()
-    return Translated(spec, tuple(findings.warnings))
+    return Translated(spec, tuple(findings.warnings), builds)
 
 
 def _service(service: Service, model: Json, sources: Sources) -> ServiceSpec:
@@ -159,7 +162,7 @@ def _container(service: Service, model: Json, sources: Sources, shared: _Shared)
     if pull not in _PULL:
         service.warn("pull_policy", message=f"{pull!r} is taken as always: hosts do not keep the time of a pull")
     return ContainerSpec(
-        image=config.get("image") or "",
+        image=image_of(config, model["name"], service.name),
         config=body | {"HostConfig": host},
         pull=_PULL.get(pull, "always"),
         platform=config.get("platform") or sources.environment.get("DOCKER_DEFAULT_PLATFORM", ""),

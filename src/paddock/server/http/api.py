@@ -14,6 +14,7 @@ from paddock.server.authority import Authority
 from paddock.server.committing import Decision, commit_decision
 from paddock.server.config import ServerConfig
 from paddock.server.containers import Containers
+from paddock.server.docker_door import DockerDoor
 from paddock.server.plane import ControlPlane
 from paddock.store.store import Store
 from paddock.world.world import World
@@ -34,6 +35,7 @@ class Api:
         self.address = address
         self.agents_port = agents_port
         self.containers = Containers(plane.streams)
+        self.docker: DockerDoor | None = None
 
     @property
     def world(self) -> World:

@@ -14,7 +14,7 @@ from litestar.types import ASGIApp, Scope
 import paddock
 from paddock.model.objects import Environment
 from paddock.server.auth import Caller, environment_for
-from paddock.server.http import containers, docker, events, hosts, server, stacks
+from paddock.server.http import adoption, containers, docker, events, hosts, registries, server, stacks
 from paddock.server.http.answers import exception_handlers
 from paddock.server.http.api import Api, TheApi, TheCaller
 from paddock.server.http.gate import CALLER, Gate
@@ -29,6 +29,8 @@ def application(api: Api) -> ASGIApp:
     app = Litestar(
         route_handlers=[
             *server.ROUTES, *hosts.ROUTES, *stacks.ROUTES, *containers.ROUTES, *events.ROUTES, *docker.ROUTES,
+            *adoption.ROUTES,
+            *registries.ROUTES,
         ],
         dependencies={
             "api": Provide(provide_api, sync_to_thread=False),

@@ -12,17 +12,20 @@ from litestar.params import FromPath, FromQuery
 from litestar.response import Stream
 
 from paddock.core.commands import remove_container
+from paddock.core.powers import check_powers
 from paddock.model.errors import NotFound, PaddockError
-from paddock.model.objects import Environment, ServiceId, StackId, Unit
+from paddock.model.objects import Environment, Revision, ServiceId, StackId, Unit
 from paddock.model.snapshot import Snapshot
+from paddock.server.auth import Caller
 from paddock.server.committing import Decision
 from paddock.server.containers import Located, LogsAsked, find_container, locate
 from paddock.server.exec_session import ExecSession
 from paddock.server.http.answers import NDJSON, answer_of, lines
-from paddock.server.http.api import Api, TheApi, TheEnvironment
+from paddock.server.http.api import Api, TheApi, TheCaller, TheEnvironment
 from paddock.server.views import container_views, service_named, stack_named, unit_views
 from paddock.wire.api import Accepted, ContainerView, ExecEnd, LogLine, StatsSample, TopAnswer
 from paddock.wire.channel import ChannelClosed
+from paddock.wire.engine_powers import container_powers
 
 BELOW = "/v1/environments/{environment_name:str}"
 
@@ -114,9 +117,22 @@ async def stats(
     return Stream(lines(found), media_type=NDJSON)
 
 
+async def _check_reach(api: Api, caller: Caller, located: Located) -> None:
+    """Raises `Forbidden` for a container from which the host could be reached, unless the caller may."""
+    if caller.privileged:
+        return
+    revision = api.snapshot.get(Revision, located.unit.revision)
+    spec = revision.spec if revision is not None else None
+    check_powers(await container_powers(api.containers.engine(located), located.id, spec), privileged=False)
+
+
 @websocket(f"{BELOW}/containers/{{name:str}}/exec")
 async def execute(
-    socket: WebSocket[Any, Any, Any], api: TheApi, environment: TheEnvironment, name: FromPath[str]
+    socket: WebSocket[Any, Any, Any],
+    api: TheApi,
+    caller: TheCaller,
+    environment: TheEnvironment,
+    name: FromPath[str],
 ) -> None:
     await socket.accept()
 
@@ -138,10 +154,12 @@ async def execute(
 
     try:
         located = _located(api, environment, name)
+        await _check_reach(api, caller, located)
     except PaddockError as error:
         await send(msgspec.json.encode(ExecEnd(exit_code=-1, error=answer_of(error).message)).decode())
     else:
-        session = ExecSession(api.containers.engine(located), located.id, receive, send)
+        engine = api.containers.engine(located)
+        session = ExecSession(engine, located.id, receive, send, privileged=caller.privileged)
         await session.run()
         if session.gone:
             return

@@ -9,6 +9,7 @@ from litestar.params import FromPath, FromQuery, JSONBody
 
 from paddock.core import commands
 from paddock.core.dry_run import dry_run as planned_changes
+from paddock.core.powers import check_powers, stack_powers
 from paddock.core.stacks import apply_stack, orphans
 from paddock.model.changes import Change
 from paddock.model.errors import UserError
@@ -17,7 +18,7 @@ from paddock.model.snapshot import Snapshot
 from paddock.model.specs import StackSpec
 from paddock.server.committing import Decision
 from paddock.server.explaining import explain
-from paddock.server.http.api import Api, TheApi, TheEnvironment
+from paddock.server.http.api import Api, TheApi, TheCaller, TheEnvironment
 from paddock.server.planning import planned
 from paddock.server.views import (
     network_views,
@@ -57,6 +58,7 @@ async def get_stack(api: TheApi, environment: TheEnvironment, name: FromPath[str
 @put(f"{BELOW}/stacks/{{name:str}}", tags=["stacks"])
 async def put_stack(
     api: TheApi,
+    caller: TheCaller,
     environment: TheEnvironment,
     name: FromPath[str],
     data: JSONBody[StackSpec],
@@ -66,6 +68,7 @@ async def put_stack(
     """Creates the stack, or changes it to match."""
     if data.name != name:
         raise UserError(f"the stack in the address is {name!r}, the one in the body {data.name!r}")
+    check_powers(stack_powers(api.snapshot, environment.id, data), privileged=caller.privileged)
     sealed = api.plane.sealer.seal_all(environment.id, data)
 
     def decide(snapshot: Snapshot) -> Decision[tuple[tuple[Change, ...], tuple[str, ...]]]:

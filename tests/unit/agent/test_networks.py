@@ -1,0 +1,105 @@
+"""Networks of a host come and go in an order of their own, whatever follows what."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping, Sequence
+from pathlib import Path
+from typing import cast
+
+import msgspec
+
+from paddock.agent.ledger import Ledger
+from paddock.agent.networks import Networks
+from paddock.agent.sealing import Sealing
+from paddock.core.names.records import NameRecords
+from paddock.drivers.engine import Engine
+from paddock.drivers.vxlan import WantedNetwork
+from paddock.model.assignment import ContainerAssignment, Endpoint, NetworkAssignment, UnitAssignment
+from paddock.model.objects import NetworkId, UnitDesired, UnitId
+from paddock.model.steps import AnyStep, EnsureNetwork, RemoveNetwork
+from paddock.wire.messages import Assign
+from paddock.world.world import machine_world
+from waiting import until_async
+
+FIRST = NetworkAssignment(
+    network=NetworkId("n-1"), engine_name="first", subnet="10.98.0.0/20", gateway="10.98.0.1", ip_range="10.98.0.0/28",
+    vni=77, mtu=1450,
+)  # fmt: skip
+SECOND = msgspec.structs.replace(FIRST, network=NetworkId("n-2"), engine_name="second")
+"""It has the number and the addresses that the first one had."""
+
+
+class Gated:
+    """An engine that removes networks when it is let, and refuses what one engine refuses: two with one number."""
+
+    def __init__(self) -> None:
+        self.there: dict[NetworkId, str] = {}
+        self.removing = asyncio.Event()
+        self.let = asyncio.Event()
+
+    async def networks(self) -> dict[NetworkId, str]:
+        return dict(self.there)
+
+    async def apply(self, step: AnyStep) -> str:
+        match step:
+            case EnsureNetwork(network=network):
+                assert list(self.there) in ([], [network.network]), "networks have same bridge name"
+                self.there[network.network] = network.engine_name
+            case RemoveNetwork(name=name):
+                assert name in self.there.values(), f"network {name} not found"
+                self.removing.set()
+                await self.let.wait()
+                self.there = {id: known for id, known in self.there.items() if known != name}
+        return ""
+
+
+class Quiet:
+    """A kernel and a names server to whom everything is right."""
+
+    problems: Mapping[str, str] = {}
+
+    async def apply(self, wanted: Sequence[WantedNetwork]) -> Quiet:
+        return self
+
+    async def changes(self) -> AsyncIterator[None]:
+        return
+        yield
+
+    async def update(self, records: NameRecords) -> Mapping[str, str]:
+        return {}
+
+
+def unit(name: str, network: NetworkAssignment) -> UnitAssignment:
+    endpoint = Endpoint(network=network.network, ipv4="10.98.8.0", mac="02:42:0a:62:08:00")
+    container = ContainerAssignment(name=name, image="i", endpoints=(endpoint,))
+    return UnitAssignment(unit=UnitId(name), desired=UnitDesired.RUN, containers=(container,))
+
+
+def test_a_network_makes_room_for_the_one_that_has_its_number_now(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        world = machine_world()
+        ledger = Ledger(tmp_path / "ledger.db", Sealing(tmp_path / "key", world))
+        engine = Gated()
+        networks = Networks(ledger, cast(Engine, engine), (Quiet(), Quiet()), world)
+        one, other = unit("one", FIRST), unit("other", SECOND)
+        ledger.apply(Assign(version=1, whole=True, items=(one, FIRST)))
+        async with asyncio.timeout(20), asyncio.TaskGroup() as tasks:
+            running = tasks.create_task(networks.run())
+            await networks.ensure(one.containers[0])
+            await networks.settle(one.containers[0])
+            ledger.apply(Assign(version=2, whole=True, items=(other, SECOND)))
+            ledger.forget(one.unit)
+            coming = tasks.create_task(networks.ensure(other.containers[0]))
+            await engine.removing.wait()
+            networks.changed()
+            await until_async(lambda: networks._ensuring._waiters, "the tidying waits for its turn")
+            engine.let.set()
+            await coming
+            await networks.settle(other.containers[0])
+            assert engine.there == {SECOND.network: "second"}
+            assert not running.done()
+            running.cancel()
+        ledger.close()
+
+    asyncio.run(scenario())
