@@ -14,6 +14,7 @@ from paddock.sim.server import SimulatedServer
 from paddock.sim.stage import Stage
 
 FAST_S = (0.0005, 0.005)
+HOUR_S, YEAR_S = 3600.0, 365 * 86400.0
 
 
 class Nemesis:
@@ -24,6 +25,7 @@ class Nemesis:
         self.machines = machines
         self.chance = stage.chance("nemesis")
         self._mending: list[asyncio.TimerHandle] = []
+        self._far_s = YEAR_S
 
     async def work(self, scenario: Scenario) -> None:
         """Until cancelled."""
@@ -120,10 +122,12 @@ class Nemesis:
         self._later(0.2, 15.0, self.server.start)
 
     def _jump_clock(self, machine: Machine) -> None:
-        by_s = self.chance.choice((-1, 1)) * self.chance.choice((0.5, 30.0, 3600.0))
+        by_s = self.chance.choice((-1, 1)) * self.chance.choice((0.5, 30.0, self._far_s))
+        if abs(by_s) > 30:
+            self._far_s = HOUR_S if self._far_s == YEAR_S else YEAR_S
         clock = self.server.clock if self.chance.random() < 0.4 else machine.clock
         clock.jump(by_s)
-        self.stage.probes.hit("a clock jumped")
+        self.stage.probes.hit("a clock jumped by a year" if abs(by_s) == YEAR_S else "a clock jumped")
 
     # Engines
 
