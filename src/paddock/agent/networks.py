@@ -81,7 +81,11 @@ class Networks:
         return {network.network: network.engine_name for network in self._ledger.networks.values()}
 
     def of(self, container: ContainerAssignment) -> dict[NetworkId, NetworkAssignment]:
+        """Raises `Transient` where one was taken away while a step of the container was under way."""
         assigned = self._ledger.networks
+        missing = [endpoint.network for endpoint in container.endpoints if endpoint.network not in assigned]
+        if missing:
+            raise Transient(f"{container.name} waits for network {missing[0]}, of which this host was not told")
         return {endpoint.network: assigned[endpoint.network] for endpoint in container.endpoints}
 
     async def ensure(self, container: ContainerAssignment) -> dict[NetworkId, NetworkAssignment]:

@@ -112,6 +112,16 @@ def test_a_network_of_before_is_waited_for_only_while_its_containers_leave(
     ledger.close()
 
 
+def test_a_network_that_was_taken_away_meanwhile_is_waited_for(tmp_path: Path) -> None:
+    """The assignment changed between a step's beginning and its network's turn (hosts, seed 2018)."""
+    world = machine_world()
+    ledger = Ledger(tmp_path / "ledger.db", Sealing(tmp_path / "key", world))
+    networks = Networks(ledger, cast(Engine, Gated()), (Quiet(), Quiet()), world)
+    with pytest.raises(Transient, match="one waits for network n-1"):
+        asyncio.run(networks.ensure(unit("one", FIRST).containers[0]))
+    ledger.close()
+
+
 def test_a_network_makes_room_for_the_one_that_has_its_number_now(tmp_path: Path) -> None:
     async def scenario() -> None:
         world = machine_world()
