@@ -18,7 +18,7 @@ from paddock.drivers.docker_body import (
     split_image,
 )
 from paddock.drivers.docker_pull import PullProgress, pull_error
-from paddock.drivers.engine import EngineFacts, ImageMissing, NameTaken, Say, StepRefused, say_nothing
+from paddock.drivers.engine import EngineFacts, ImageMissing, NameTaken, NetworkHeld, Say, StepRefused, say_nothing
 from paddock.model.assignment import ContainerAssignment
 from paddock.model.errors import PaddockError, Transient
 from paddock.model.images import HeldImage
@@ -343,12 +343,12 @@ class DockerEngine:
         await self._http.call("POST", "/networks/create", body=network_body(wanted), timeout_s=NETWORK_TIMEOUT_S)
 
     async def _remove_network_of_before(self, found: dict[str, Any], name: str) -> None:
-        """Raises `StepRefused`: an engine keeps a network as it is for as long as a container is on it."""
+        """Raises `NetworkHeld`: an engine keeps a network as it is for as long as a container is on it."""
         try:
             await self._http.call("DELETE", f"/networks/{found['Id']}", timeout_s=NETWORK_TIMEOUT_S)
         except EngineError as error:
             on_it = ", ".join(sorted(str(one.get("Name")) for one in (found.get("Containers") or {}).values()))
-            raise StepRefused(
+            raise NetworkHeld(
                 f"network {name} is to be made anew on this host (another gateway, MTU or option), and cannot while "
                 f"containers of before are on it{f': {on_it}' if on_it else ''} ({error.message}); it is tried again, "
                 "and `paddock restart` or `stop` of their services frees it"

@@ -7,7 +7,7 @@ import copy
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
 from typing import Any, TypeVar, assert_never
 
-from paddock.drivers.engine import EngineFacts, ImageMissing, NameTaken, Say, StepRefused, say_nothing
+from paddock.drivers.engine import EngineFacts, ImageMissing, NameTaken, NetworkHeld, Say, StepRefused, say_nothing
 from paddock.model.errors import Transient
 from paddock.model.images import HeldImage
 from paddock.model.objects import NetworkId, VolumeId
@@ -294,7 +294,7 @@ class EngineClient:
             if found.wanted == wanted:
                 return
             if engine.attached(wanted.engine_name):
-                raise StepRefused(f"error while removing network: {wanted.engine_name} has active endpoints")
+                raise NetworkHeld(f"error while removing network: {wanted.engine_name} has active endpoints")
             del engine.networks[wanted.engine_name]
             await engine.pace(0.005, 0.05)
         engine.new_network(wanted)
