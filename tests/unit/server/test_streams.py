@@ -22,7 +22,8 @@ from waiting import until_async
 class Tunnel:
     """The agent's end, as a queue each way."""
 
-    def __init__(self, bound: int = 4) -> None:
+    def __init__(self, bound: int = 4, *, kept: bool = False) -> None:
+        self.kept = kept
         self.to_server: asyncio.Queue[bytes | str | None] = asyncio.Queue(bound)
         self.from_server: asyncio.Queue[bytes | str | None] = asyncio.Queue(bound)
         self.closed = asyncio.Event()
