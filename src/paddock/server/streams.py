@@ -107,6 +107,11 @@ class Streams:
     def open(self) -> int:
         return len(self._streams)
 
+    @property
+    def idle(self) -> int:
+        """Connections that wait for their next stream."""
+        return sum(map(len, self._kept.values()))
+
     def engine(self, host: HostId, name: str) -> EngineHttp:
         """The host's engine; idle connections to it are kept for the next caller."""
         if host not in self._engines:
