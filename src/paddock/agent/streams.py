@@ -50,6 +50,10 @@ class StreamChannel(Protocol):
 
     async def close(self, reason: str = "") -> None: ...
 
+    async def gone(self) -> None:
+        """Returns when the connection is over."""
+        ...
+
 
 class Streams:
     """`dial` opens the connection for a stream by its id, `engine` one to the engine."""
@@ -138,9 +142,13 @@ async def join(channel: StreamChannel, engine: ByteStream) -> bool:
                 group.create_task(_to_engine(channel, writer, broken)),
                 group.create_task(_from_engine(reader, channel, broken)),
             ]
-            watch = group.create_task(_end_both(ways, broken))
+            watches = [
+                group.create_task(_end_both(ways, broken)),
+                group.create_task(_left(channel, ways[0], broken)),
+            ]
             await asyncio.wait(ways)
-            watch.cancel()
+            for watch in watches:
+                watch.cancel()
     finally:
         writer.close()
     return not broken.is_set()
@@ -150,6 +158,13 @@ async def _end_both(ways: list[asyncio.Task[None]], broken: asyncio.Event) -> No
     await broken.wait()
     for way in ways:
         way.cancel()
+
+
+async def _left(channel: StreamChannel, to_engine: asyncio.Task[None], broken: asyncio.Event) -> None:
+    """An engine that has no more to read may be silent for ever: that nobody listens is seen here alone."""
+    await asyncio.wait([to_engine])
+    await channel.gone()
+    broken.set()
 
 
 async def _to_engine(channel: StreamChannel, writer: asyncio.StreamWriter, broken: asyncio.Event) -> None:

@@ -170,6 +170,9 @@ class StreamConnection:
     async def close(self, reason: str = "") -> None:
         await self._connection.close(reason=_short(reason))
 
+    async def gone(self) -> None:
+        await self._connection.wait_closed()
+
 
 def _why(closed: ConnectionClosed) -> str:
     received = closed.rcvd

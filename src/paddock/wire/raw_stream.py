@@ -86,6 +86,10 @@ class RawStream:
         except TimeoutError:
             self._transport.abort()
 
+    async def gone(self) -> None:
+        """Returns when the connection is over."""
+        await self._over.wait()
+
     def feed(self, data: bytes) -> None:
         at = 0
         while at < len(data):
