@@ -14,7 +14,7 @@ from paddock.model.objects import Environment, Host, HostId, HostState, Service,
 from paddock.model.snapshot import Snapshot
 from paddock.model.specs import StackSpec
 from paddock.server.committing import commit_decision
-from paddock.sim import runner
+from paddock.sim import adopted, runner
 from paddock.sim.machine import Machine
 from paddock.sim.oracle import Oracle
 from paddock.sim.scenario import Scenario
@@ -59,6 +59,7 @@ class Operator:
         return {
             "up": self._up,
             "run": self._run,
+            "adopt": self._adopt,
             "change": lambda view: self._change(view, bad=False),
             "bad-change": lambda view: self._change(view, bad=True),
             "down": self._down,
@@ -127,7 +128,7 @@ class Operator:
         return found
 
     def _change(self, view: Snapshot, *, bad: bool) -> Decide | None:
-        known = [name for name in STACKS if name in self.wishes]
+        known = [name for name in (*STACKS, *adopted.NAMES) if name in self.wishes]
         if not known:
             return None
         name = self.chance.choice(known)
@@ -168,6 +169,25 @@ class Operator:
             return
         await self._insist("never made", lambda now: runner.never_made(now, self.environment, name))
 
+    def _adopt(self, view: Snapshot) -> Decide | None:
+        name = adopted.free_name(view, self.wishes)
+        machine = self.chance.choice(sorted(self.machines.values(), key=lambda one: one.id))
+        left = any(one.project == name for each in self.machines.values() for one in each.engine.containers.values())
+        if not name or left or machine.engine.state != "up":
+            return None
+        wish = adopted.project(self.chance, name)
+        seen = adopted.start(wish, machine)
+        self.wishes[name] = wish
+
+        def decide(now: Snapshot) -> tuple[Change, ...]:
+            try:
+                return adopted.adoption(now, wish, seen, self.server.clock.now_s())
+            except UserError:
+                adopted.take_down(name, machine)
+                raise
+
+        return decide
+
     def _scale(self, view: Snapshot) -> Decide | None:
         replicas = self.chance.randint(0, 4)
         return self._on_service(view, lambda now, service: commands.scale(now, service, replicas))
@@ -199,7 +219,7 @@ class Operator:
 
     async def mend(self) -> None:
         """Wishes everything that cannot work away, and insists until it is acknowledged."""
-        for name in STACKS:
+        for name in (*STACKS, *adopted.NAMES):
             if name in self.wishes:
                 self._version += 1
                 self.wishes[name] = wish = mended(self.wishes[name], self._version)

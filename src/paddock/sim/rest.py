@@ -36,7 +36,7 @@ def differences(view: Snapshot, wishes: dict[str, StackSpec], machines: list[Mac
     for machine in machines:
         found += _host(view, machine)
         for container in machine.engine.containers.values():
-            if container.unit is not None and container.id not in claimed:
+            if (container.unit is not None or container.project) and container.id not in claimed:
                 found.append(f"{machine.name} has {container.name} of {container.unit} ({container.state})")
     return found
 
