@@ -242,7 +242,7 @@ class Operator:
         return tuple(change for _, host in sorted(now.table(Host).items()) for change in commands.activate(host))
 
     async def unpause(self) -> None:
-        """What the storm made pause goes on; what went back, or tries to go back to what never worked, is wished again."""
+        """What the storm made pause goes on; what went back, or tries to and fails, is wished again."""
         view = self.server.snapshot()
         for id in sorted(view.table(Service)) if view is not None else ():
             service = view.table(Service)[id] if view is not None else None
