@@ -7,20 +7,26 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import suppress
 from typing import Protocol
+
+import msgspec
 
 from paddock.core.images.saved import SavedFilter
 from paddock.core.images.tar import BadArchive
 from paddock.model.images import SaveImage
 from paddock.wire.channel import ChannelClosed
 from paddock.wire.engine_http import ByteStream, Dial, EngineError, EngineHttp, EngineUnreachable
-from paddock.wire.messages import OpenStream
+from paddock.wire.messages import OpenStream, decode_from_server
+from paddock.wire.raw_stream import TAKEN
 from paddock.world.world import World
 
 EOF = "eof"
 READ_BYTES = 256 * 1024
 DIAL_TIMEOUT_S = 10.0
 CLOSE_TIMEOUT_S = 5.0
+KEPT_S = 120.0
+"""The server gives an idle connection up well before."""
 SMALL_BYTES = 16 * 1024
 FEW = 8
 GATHER_S = 0.001
@@ -31,13 +37,22 @@ SAVE_SILENCE_S = 600.0
 
 
 class StreamChannel(Protocol):
-    """Binary messages are content; the text message `EOF` says that no more comes this way. Raises `ChannelClosed`."""
+    """Binary messages are content; the text message `EOF` says that no more comes this way. Raises `ChannelClosed`.
+
+    `kept`: once both ways have ended, the server may have it carry another stream.
+    """
+
+    kept: bool
 
     async def send(self, message: bytes | str) -> None: ...
 
     async def receive(self) -> bytes | str: ...
 
     async def close(self, reason: str = "") -> None: ...
+
+    async def gone(self) -> None:
+        """Returns when the connection is over."""
+        ...
 
 
 class Streams:
@@ -57,20 +72,23 @@ class Streams:
             self._world.log.warning("a stream could not be dialled", stream=stream.stream, error=str(error))
             return
         reason = ""
+        following: OpenStream | None = stream
         try:
-            if stream.save is not None:
-                reason = await self._save(channel, stream.save)
-            else:
-                await self._join(channel)
+            while following is not None:
+                if following.save is not None:
+                    reason = await self._save(channel, following.save)
+                    return
+                ended_well = await self._join(channel)
+                following = await _following(channel) if ended_well and channel.kept else None
         except (OSError, TimeoutError) as error:
             reason = f"the engine's socket: {error or 'no answer in time'}"
         finally:
             await _close(channel, reason)
 
-    async def _join(self, channel: StreamChannel) -> None:
+    async def _join(self, channel: StreamChannel) -> bool:
         async with asyncio.timeout(DIAL_TIMEOUT_S):
             engine = await self._engine()
-        await join(channel, engine)
+        return await join(channel, engine)
 
     async def _save(self, channel: StreamChannel, save: SaveImage) -> str:
         """-> why it could not be sent whole. Then no `EOF` is said, and the server takes none of it for the image."""
@@ -111,8 +129,11 @@ async def _gathered(chunks: AsyncIterator[bytes], archive: SavedFilter) -> Async
         yield b"".join(parts)
 
 
-async def join(channel: StreamChannel, engine: ByteStream) -> None:
-    """Both ways at once; back-pressure is the sockets' own. When one way breaks, the other is ended too."""
+async def join(channel: StreamChannel, engine: ByteStream) -> bool:
+    """Both ways at once; back-pressure is the sockets' own. When one way breaks, the other is ended too.
+
+    -> whether both came to their end.
+    """
     reader, writer = engine
     broken = asyncio.Event()
     try:
@@ -121,11 +142,16 @@ async def join(channel: StreamChannel, engine: ByteStream) -> None:
                 group.create_task(_to_engine(channel, writer, broken)),
                 group.create_task(_from_engine(reader, channel, broken)),
             ]
-            watch = group.create_task(_end_both(ways, broken))
+            watches = [
+                group.create_task(_end_both(ways, broken)),
+                group.create_task(_left(channel, ways[0], broken)),
+            ]
             await asyncio.wait(ways)
-            watch.cancel()
+            for watch in watches:
+                watch.cancel()
     finally:
         writer.close()
+    return not broken.is_set()
 
 
 async def _end_both(ways: list[asyncio.Task[None]], broken: asyncio.Event) -> None:
@@ -134,15 +160,23 @@ async def _end_both(ways: list[asyncio.Task[None]], broken: asyncio.Event) -> No
         way.cancel()
 
 
+async def _left(channel: StreamChannel, to_engine: asyncio.Task[None], broken: asyncio.Event) -> None:
+    """An engine that has no more to read may be silent for ever: that nobody listens is seen here alone."""
+    await asyncio.wait([to_engine])
+    await channel.gone()
+    broken.set()
+
+
 async def _to_engine(channel: StreamChannel, writer: asyncio.StreamWriter, broken: asyncio.Event) -> None:
     try:
         while True:
             message = await channel.receive()
             if isinstance(message, str):
-                if message == EOF and writer.can_write_eof():
+                if message != EOF:
+                    continue
+                with suppress(OSError):
                     writer.write_eof()
-                    return
-                continue
+                return
             writer.write(message)
             await writer.drain()
     except (ChannelClosed, OSError):
@@ -160,6 +194,20 @@ async def _from_engine(reader: asyncio.StreamReader, channel: StreamChannel, bro
         await channel.send(EOF)
     except (ChannelClosed, OSError):
         broken.set()
+
+
+async def _following(channel: StreamChannel) -> OpenStream | None:
+    """The next stream that this connection is to carry; None when there is none."""
+    try:
+        async with asyncio.timeout(KEPT_S):
+            message = await channel.receive()
+        asked = decode_from_server(message.encode()) if isinstance(message, str) else None
+        if isinstance(asked, OpenStream):
+            await channel.send(TAKEN)
+            return asked
+    except (ChannelClosed, TimeoutError, msgspec.DecodeError):
+        return None
+    return None
 
 
 async def _close(channel: StreamChannel, reason: str) -> None:

@@ -13,7 +13,7 @@ from websockets.typing import Subprotocol
 
 from paddock.model.errors import Transient
 from paddock.wire.channel import ChannelClosed
-from paddock.wire.raw_stream import RAW, RawStream
+from paddock.wire.raw_stream import KEPT, RAW, RawStream
 
 OPEN_TIMEOUT_S = 10.0
 CLOSE_TIMEOUT_S = 2
@@ -40,7 +40,7 @@ class Dialler:
     async def stream(self, stream: str) -> StreamConnection | RawStream:
         """Raises `ChannelClosed`."""
         try:
-            connection = await self._connect(f"/streams/{stream}", subprotocols=[Subprotocol(RAW)])
+            connection = await self._connect(f"/streams/{stream}", subprotocols=[Subprotocol(KEPT), Subprotocol(RAW)])
         except Transient as error:
             raise ChannelClosed(error.message) from error
         raw = connection.raw if isinstance(connection, ServerStream) else None
@@ -100,8 +100,8 @@ class ServerStream(ClientConnection):
         if not end and len(self._answer) < MOST_ANSWER_BYTES:
             return
         super().data_received(head + end)
-        if self.protocol.handshake_exc is None and self.protocol.subprotocol == RAW:
-            self.raw = RawStream(self._plain)
+        if self.protocol.handshake_exc is None and self.protocol.subprotocol in (KEPT, RAW):
+            self.raw = RawStream(self._plain, kept=self.protocol.subprotocol == KEPT)
         if rest:
             self.data_received(rest)
 
@@ -150,6 +150,8 @@ class ControlConnection:
 class StreamConnection:
     """A `StreamChannel`: binary messages are content, text is text."""
 
+    kept = False
+
     def __init__(self, connection: ClientConnection) -> None:
         self._connection = connection
 
@@ -167,6 +169,9 @@ class StreamConnection:
 
     async def close(self, reason: str = "") -> None:
         await self._connection.close(reason=_short(reason))
+
+    async def gone(self) -> None:
+        await self._connection.wait_closed()
 
 
 def _why(closed: ConnectionClosed) -> str:

@@ -7,6 +7,7 @@ import re
 from paddock.gateway.call import Api, Call
 from paddock.gateway.client import Answer, Client, problem
 from paddock.gateway.cluster import Caller, Cluster
+from paddock.gateway.feeds import Feeds
 from paddock.gateway.finding import Finder
 from paddock.gateway.head import RequestHead
 from paddock.gateway.hosts import OLDEST_API, Hosts, api_text
@@ -28,6 +29,7 @@ class Gateway:
         self.cluster = cluster
         self.hosts = Hosts(cluster)
         self.finder = Finder(cluster, self.hosts)
+        self.feeds = Feeds(cluster, self.hosts)
         self.builders: dict[str, HostId] = {}
         """Environment -> the host that builds for it."""
         self.router: Router = router()

@@ -22,11 +22,13 @@ from paddock.server.session import Peer
 from paddock.server.sessions import Sessions
 from paddock.server.streams import Streams
 from paddock.wire.channel import ChannelClosed
-from paddock.wire.raw_stream import RAW, RawStream
+from paddock.wire.raw_stream import KEPT, RAW, RawStream
 
 MOST_MESSAGE_BYTES = 16 * 2**20
 CONTROL_PATH = "/session"
 STREAM_PATH = "/streams/"
+SPOKEN = (KEPT, RAW)
+"""On streams; the first that an agent offers."""
 _CLOSE_REASON_BYTES = 120
 """A close frame has room for 123 bytes."""
 
@@ -62,8 +64,8 @@ class AgentConnection(ServerConnection):
         super().connection_made(transport)
         self._plain = cast(asyncio.Transport, transport)
 
-    def go_raw(self) -> None:
-        self.raw = RawStream(self._plain)
+    def go_raw(self, *, kept: bool) -> None:
+        self.raw = RawStream(self._plain, kept=kept)
 
     def data_received(self, data: bytes) -> None:
         if self.raw is not None:
@@ -100,6 +102,8 @@ class AgentConnection(ServerConnection):
 class WebSocketTunnel:
     """A `TunnelChannel`: binary is bytes, text is text."""
 
+    kept = False
+
     def __init__(self, connection: ServerConnection) -> None:
         self._connection = connection
 
@@ -126,18 +130,19 @@ def _short(reason: str) -> str:
 def _selected(connection: ServerConnection, offered: Sequence[Subprotocol]) -> Subprotocol | None:
     """None is agreed with agents of before; that is no reason to refuse them."""
     del connection
-    return Subprotocol(RAW) if RAW in offered else None
+    return next((Subprotocol(known) for known in SPOKEN if known in offered), None)
 
 
 def _begin_raw(connection: ServerConnection, request: Request, response: Response) -> None:
     """Before the answer goes out: the agent's first bytes may follow at once."""
     del request
-    if isinstance(connection, AgentConnection) and response.headers.get("Sec-WebSocket-Protocol") == RAW:
-        connection.go_raw()
+    agreed = response.headers.get("Sec-WebSocket-Protocol")
+    if isinstance(connection, AgentConnection) and agreed in SPOKEN:
+        connection.go_raw(kept=agreed == KEPT)
 
 
 STREAM_SETTINGS: Mapping[str, Any] = {
-    "subprotocols": [Subprotocol(RAW)],
+    "subprotocols": [Subprotocol(known) for known in SPOKEN],
     "select_subprotocol": _selected,
     "process_response": _begin_raw,
     "create_connection": AgentConnection,

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
+from contextlib import suppress
 from typing import Protocol
 
 from paddock.model.errors import Refused, Transient
@@ -17,7 +18,8 @@ from paddock.server.near_end import NearEnd
 from paddock.server.sessions import Sessions
 from paddock.wire.channel import ChannelClosed
 from paddock.wire.engine_http import ByteStream, EngineHttp
-from paddock.wire.messages import OpenStream
+from paddock.wire.messages import OpenStream, encode
+from paddock.wire.raw_stream import TAKEN
 from paddock.world.world import World
 
 OPEN_TIMEOUT_S = 10.0
@@ -27,12 +29,23 @@ KEPT_FREE = 50
 """Of a host's: for our own short questions to its engine, however many streams users hold open."""
 OPENING_AT_ONCE = 16
 """Of a host's: a thousand that are asked for together are opened one group after the other, none of them too late."""
+MOST_KEPT_OF_HOST = 16
+KEPT_S = 30.0
+"""How long an idle connection waits for its next stream."""
+TAKEN_TIMEOUT_S = 3.0
+END_TIMEOUT_S = 0.5
+"""For the engine to end a stream that was left, so that its connection can be kept."""
 EOF = "eof"
 """The text message that says: no more bytes this way."""
 
 
 class TunnelChannel(Protocol):
-    """What a WebSocket is to a stream: bytes are content, text is `EOF`. Both raise `ChannelClosed`."""
+    """What a WebSocket is to a stream: bytes are content, text is `EOF`. Both raise `ChannelClosed`.
+
+    `kept`: once both ways have ended it can carry another (see `paddock.wire.raw_stream`).
+    """
+
+    kept: bool
 
     async def send(self, message: bytes | str) -> None: ...
 
@@ -49,11 +62,27 @@ class _Stream:
         self.abandoned = False
         """Our end was closed altogether, not only half: whatever still comes has no reader."""
         self.sent_all = False
+        self.heard_all = False
+        self.said_all = False
+        self.kept = False
+        """Its connection carries another stream if both ways end well, which is waited for a moment."""
+
+    @property
+    def ended_well(self) -> bool:
+        return self.heard_all and self.said_all
 
     def near_end_lost(self) -> None:
         self.abandoned = True
-        if self.sent_all:
+        if not self.sent_all:
+            return
+        if not self.kept:
             self.over.set()
+        elif not self.heard_all:
+            asyncio.get_running_loop().call_later(END_TIMEOUT_S, self.over.set)
+
+    def fail(self, error: Transient) -> None:
+        if not self.dialled.done():
+            self.dialled.set_exception(error)
 
     def give_up(self) -> None:
         """Nobody waits for it any more, whether or not it was dialled."""
@@ -70,11 +99,18 @@ class Streams:
         self._of_host: Counter[HostId] = Counter()
         self._engines: dict[HostId, EngineHttp] = {}
         self._opening: dict[tuple[HostId, bool], asyncio.Semaphore] = {}
+        self._kept: dict[HostId, list[asyncio.Future[OpenStream | None]]] = {}
+        """Connections that wait for their next stream, the freshest last."""
         sessions.on_gone.append(self._host_gone)
 
     @property
     def open(self) -> int:
         return len(self._streams)
+
+    @property
+    def idle(self) -> int:
+        """Connections that wait for their next stream."""
+        return sum(map(len, self._kept.values()))
 
     def engine(self, host: HostId, name: str) -> EngineHttp:
         """The host's engine; idle connections to it are kept for the next caller."""
@@ -103,7 +139,7 @@ class Streams:
         self._of_host[host] += 1
         given = False
         try:
-            self._sessions.say(host, OpenStream(stream=id, save=save))
+            self._ask(host, OpenStream(stream=id, save=save))
             async with asyncio.timeout(OPEN_TIMEOUT_S):
                 near = await asyncio.shield(stream.dialled)
             given = True
@@ -117,6 +153,16 @@ class Streams:
                 stream.give_up()
                 self._forget(id)
 
+    def _ask(self, host: HostId, asked: OpenStream) -> None:
+        """On a connection that was kept, or for a new one."""
+        waiting = self._kept.get(host, [])
+        while waiting and asked.save is None:
+            next_stream = waiting.pop()
+            if not next_stream.done():
+                next_stream.set_result(asked)
+                return
+        self._sessions.say(host, asked)
+
     def _forget(self, id: str) -> None:
         stream = self._streams.pop(id, None)
         if stream is not None:
@@ -125,12 +171,62 @@ class Streams:
                 del self._of_host[stream.host]
 
     async def accept(self, id: str, host: HostId, channel: TunnelChannel) -> None:
-        """Called for a connection that an agent dialled; carries bytes until both ways have ended."""
-        stream = self._streams.get(id)
-        if stream is None or stream.host != host or stream.dialled.done():
-            self._world.probe("a stream was dialled that nobody waits for")
-            await channel.close("nobody waits for this stream")
-            return
+        """Called for a connection that an agent dialled; carries bytes until both ways have ended, and perhaps those
+        of streams that follow."""
+        while True:
+            stream = self._streams.get(id)
+            if stream is None or stream.host != host or stream.dialled.done():
+                self._world.probe("a stream was dialled that nobody waits for")
+                await _end(channel, "nobody waits for this stream")
+                return
+            stream.kept = channel.kept
+            await self._serve(id, stream, channel)
+            following = await self._following(host, channel) if stream.ended_well and stream.kept else None
+            if following is None:
+                await _end(channel, "")
+                return
+            id = following.stream
+
+    async def _following(self, host: HostId, channel: TunnelChannel) -> OpenStream | None:
+        """What an idle connection is to carry next, the agent having said that it will; None when it is of no use."""
+        waiting = self._kept.setdefault(host, [])
+        if len(waiting) >= MOST_KEPT_OF_HOST or not self._sessions.alive(host):
+            return None
+        wanted: asyncio.Future[OpenStream | None] = asyncio.get_running_loop().create_future()
+        waiting.append(wanted)
+        hearing = asyncio.ensure_future(channel.receive())
+        try:
+            await asyncio.wait((wanted, hearing), timeout=KEPT_S, return_when=asyncio.FIRST_COMPLETED)
+            if not wanted.done():
+                return None
+            asked = wanted.result()
+            return asked if asked is not None and await self._taken(host, asked, channel, hearing) else None
+        finally:
+            if not hearing.cancel() and not hearing.cancelled():
+                hearing.exception()
+            wanted.cancel()
+            if wanted in waiting:
+                waiting.remove(wanted)
+
+    async def _taken(
+        self, host: HostId, asked: OpenStream, channel: TunnelChannel, hearing: asyncio.Future[bytes | str]
+    ) -> bool:
+        """Otherwise the stream is asked for anew, over a connection of its own."""
+        try:
+            async with asyncio.timeout(TAKEN_TIMEOUT_S):
+                await channel.send(encode(asked).decode())
+                if await asyncio.shield(hearing) == TAKEN:
+                    return True
+        except (ChannelClosed, TimeoutError):
+            self._world.probe("a kept connection was of no use any more")
+        if asked.stream in self._streams:
+            try:
+                self._sessions.say(host, asked)
+            except Transient as error:
+                self._streams[asked.stream].fail(error)
+        return False
+
+    async def _serve(self, id: str, stream: _Stream, channel: TunnelChannel) -> None:
         near = NearEnd(stream.near_end_lost)
         stream.dialled.set_result(near.stream)
         try:
@@ -149,23 +245,26 @@ class Streams:
             await stream.over.wait()
             for task in (*ways, both):
                 task.cancel()
-        try:
-            async with asyncio.timeout(OPEN_TIMEOUT_S):
-                await channel.close("")
-        except (ChannelClosed, TimeoutError):
-            self._world.probe("a stream's connection could not be closed in order")
 
     def _host_gone(self, host: HostId, reason: str) -> None:
         """Streams end with their host: nobody would ever hear of a cut one otherwise."""
         for own in (True, False):
             self._opening.pop((host, own), None)
+        for wanted in self._kept.pop(host, []):
+            if not wanted.done():
+                wanted.set_result(None)
         engine = self._engines.pop(host, None)
         if engine is not None:
             engine.forget()
         for stream in [stream for stream in self._streams.values() if stream.host == host]:
             stream.over.set()
-            if not stream.dialled.done():
-                stream.dialled.set_exception(Transient(f"host {host} is not connected any more: {reason}"))
+            stream.fail(Transient(f"host {host} is not connected any more: {reason}"))
+
+
+async def _end(channel: TunnelChannel, reason: str) -> None:
+    with suppress(ChannelClosed, TimeoutError):
+        async with asyncio.timeout(OPEN_TIMEOUT_S):
+            await channel.close(reason)
 
 
 async def _when_done(ways: list[asyncio.Task[None]], stream: _Stream) -> None:
@@ -179,6 +278,7 @@ async def _from_agent(stream: _Stream, channel: TunnelChannel, near: NearEnd) ->
             if isinstance(message, str):
                 raise Refused(f"not a stream message: {message[:40]!r}")
             await near.feed(message)
+        stream.heard_all = True
         near.feed_eof()
     except (ChannelClosed, OSError, Refused):
         stream.over.set()
@@ -190,8 +290,9 @@ async def _to_agent(stream: _Stream, near: NearEnd, channel: TunnelChannel) -> N
             await channel.send(data)
         stream.sent_all = True
         if stream.abandoned:
-            stream.over.set()
-        else:
+            stream.near_end_lost()
+        if stream.kept or not stream.abandoned:
             await channel.send(EOF)
+            stream.said_all = True
     except (ChannelClosed, OSError):
         stream.over.set()

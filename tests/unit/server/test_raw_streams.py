@@ -13,9 +13,10 @@ from websockets.typing import Subprotocol
 from paddock.agent.websocket import ServerStream
 from paddock.server.agents_port import STREAM_SETTINGS, AgentConnection, WebSocketTunnel
 from paddock.wire.channel import ChannelClosed
-from paddock.wire.raw_stream import EOF, RAW, RawStream
+from paddock.wire.raw_stream import EOF, KEPT, RAW, RawStream
 
 BYTES = bytes(range(256)) * 4096
+Scene = Callable[[ClientConnection], Awaitable[None]]
 
 
 async def echo(connection: ServerConnection) -> None:
@@ -29,10 +30,17 @@ async def echo(connection: ServerConnection) -> None:
     await tunnel.close()
 
 
-def talk(*, old_server: bool, old_agent: bool, scene: Callable[[ClientConnection], Awaitable[None]]) -> None:
+def talk(*, old_server: bool, old_agent: bool, scene: Scene, offering: tuple[str, ...] = (KEPT, RAW)) -> None:
     async def main() -> None:
         settings = {} if old_server else STREAM_SETTINGS
-        offered = {} if old_agent else {"subprotocols": [Subprotocol(RAW)], "create_connection": ServerStream}
+        offered = (
+            {}
+            if old_agent
+            else {
+                "subprotocols": [Subprotocol(one) for one in offering],
+                "create_connection": ServerStream,
+            }
+        )
         async with asyncio.timeout(20), serve(echo, "127.0.0.1", 0, compression=None, **settings) as server:
             port = next(iter(server.sockets)).getsockname()[1]
             connection = await connect(f"ws://127.0.0.1:{port}/", compression=None, **offered)  # type: ignore[arg-type]
@@ -44,11 +52,13 @@ def talk(*, old_server: bool, old_agent: bool, scene: Callable[[ClientConnection
     asyncio.run(main())
 
 
-def test_both_of_today_leave_the_websocket_behind() -> None:
+@pytest.mark.parametrize("offering", [(KEPT, RAW), (RAW,)])
+def test_both_of_today_leave_the_websocket_behind(offering: tuple[str, ...]) -> None:
     async def scene(connection: ClientConnection) -> None:
         assert isinstance(connection, ServerStream)
         assert isinstance(connection.raw, RawStream)
         raw = connection.raw
+        assert raw.kept == (KEPT in offering)
         assert await raw.receive() == b"first"
         sending = asyncio.ensure_future(raw.send(BYTES))
         back = b""
@@ -62,6 +72,18 @@ def test_both_of_today_leave_the_websocket_behind() -> None:
         assert await raw.receive() == EOF
         with pytest.raises(ChannelClosed):
             await raw.receive()
+
+    talk(old_server=False, old_agent=False, scene=scene, offering=offering)
+
+
+def test_text_comes_whole_in_its_place() -> None:
+    async def scene(connection: ClientConnection) -> None:
+        assert isinstance(connection, ServerStream)
+        assert connection.raw is not None
+        assert await connection.raw.receive() == b"first"
+        for message in (b"before", "text" * 50_000, b"behind"):
+            await connection.raw.send(message)
+            assert await connection.raw.receive() == message
 
     talk(old_server=False, old_agent=False, scene=scene)
 

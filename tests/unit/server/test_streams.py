@@ -14,7 +14,8 @@ from paddock.model.objects import HostId
 from paddock.server.plane import ControlPlane
 from paddock.server.streams import EOF
 from paddock.wire.channel import ChannelClosed
-from paddock.wire.messages import OpenStream
+from paddock.wire.messages import OpenStream, decode_from_server
+from paddock.wire.raw_stream import TAKEN
 from serving import PlayedAgent, add_host, running_plane
 from waiting import until_async
 
@@ -22,7 +23,8 @@ from waiting import until_async
 class Tunnel:
     """The agent's end, as a queue each way."""
 
-    def __init__(self, bound: int = 4) -> None:
+    def __init__(self, bound: int = 4, *, kept: bool = False) -> None:
+        self.kept = kept
         self.to_server: asyncio.Queue[bytes | str | None] = asyncio.Queue(bound)
         self.from_server: asyncio.Queue[bytes | str | None] = asyncio.Queue(bound)
         self.closed = asyncio.Event()
@@ -187,5 +189,70 @@ def test_the_number_of_streams_is_bounded(tmp_path: Path, monkeypatch: pytest.Mo
             one.cancel()
         await asyncio.wait(waiting)
         assert plane.streams.open == 0
+
+    play(tmp_path, scene)
+
+
+async def ended(plane: ControlPlane, tunnel: Tunnel, writer: asyncio.StreamWriter) -> None:
+    """The engine ends its way, then the stream's owner ends the other."""
+    await tunnel.to_server.put(EOF)
+    writer.close()
+    assert await tunnel.from_server.get() == EOF
+    await until_async(lambda: plane.streams.idle == 1, "the connection waits for its next stream")
+
+
+def test_a_connection_that_is_kept_carries_the_next_stream(tmp_path: Path) -> None:
+    async def scene(plane: ControlPlane, agent: PlayedAgent) -> None:
+        tunnel = Tunnel(kept=True)
+        _, writer, carrying = await opened(plane, agent, tunnel)
+        await ended(plane, tunnel, writer)
+        for _ in range(3):
+            dialling = asyncio.create_task(plane.streams.dial(agent.host))
+            asked = await tunnel.from_server.get()
+            assert isinstance(asked, str)
+            assert isinstance(decode_from_server(asked.encode()), OpenStream)
+            await tunnel.to_server.put(TAKEN)
+            reader, writer = await dialling
+            writer.write(b"question")
+            assert await tunnel.from_server.get() == b"question"
+            await tunnel.to_server.put(b"answer")
+            assert await reader.read(100) == b"answer"
+            await ended(plane, tunnel, writer)
+        assert not tunnel.closed.is_set()
+        await agent.leave()
+        await carrying
+        assert tunnel.closed.is_set()
+
+    play(tmp_path, scene)
+
+
+def test_a_kept_connection_that_has_died_is_replaced(tmp_path: Path) -> None:
+    async def scene(plane: ControlPlane, agent: PlayedAgent) -> None:
+        tunnel = Tunnel(kept=True)
+        _, writer, carrying = await opened(plane, agent, tunnel)
+        await ended(plane, tunnel, writer)
+        dialling = asyncio.create_task(plane.streams.dial(agent.host))
+        await tunnel.from_server.get()
+        await tunnel.to_server.put(None)
+        await carrying
+        fresh = Tunnel()
+        asked = await agent.hears(OpenStream)
+        following = asyncio.create_task(plane.streams.accept(asked.stream, agent.host, fresh))
+        _, writer = await dialling
+        writer.close()
+        await following
+
+    play(tmp_path, scene)
+
+
+def test_a_connection_left_in_the_middle_is_not_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(streams_module, "END_TIMEOUT_S", 0.05)
+
+    async def scene(plane: ControlPlane, agent: PlayedAgent) -> None:
+        tunnel = Tunnel(kept=True)
+        _, writer, carrying = await opened(plane, agent, tunnel)
+        writer.close()
+        await carrying
+        assert tunnel.closed.is_set()
 
     play(tmp_path, scene)
