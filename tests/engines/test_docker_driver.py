@@ -11,7 +11,7 @@ import pytest
 
 from engines.one_engine import IMAGE, Machine, machine, shared_machine
 from paddock.drivers.docker import DockerEngine
-from paddock.drivers.engine import ImageMissing, NameTaken, StepRefused
+from paddock.drivers.engine import ImageMissing, NameTaken, NetworkHeld, StepRefused
 from paddock.model.assignment import ContainerAssignment, Endpoint, NetworkAssignment, VolumeAssignment
 from paddock.model.errors import PaddockError
 from paddock.model.objects import NetworkId, UnitId, VolumeId
@@ -167,9 +167,17 @@ def test_a_network_of_the_hosts_own_is_not_taken(machine: Machine) -> None:
 
 
 def test_a_network_with_other_settings_is_made_anew(machine: Machine) -> None:
+    endpoint = Endpoint(network=FRONT.network, ipv4="10.99.1.7", mac="02:42:0a:63:01:07")
+
     async def work(engine: DockerEngine) -> None:
         await engine.apply(EnsureNetwork(network=FRONT))
         other = msgspec.structs.replace(FRONT, gateway="10.99.0.17", ip_range="10.99.0.16/28")
+        there = msgspec.structs.replace(creation(endpoints=(endpoint,)), networks={FRONT.network: FRONT})
+        id = await engine.apply(there)
+        await engine.apply(StartContainer(container=id))
+        with pytest.raises(NetworkHeld, match="shop-api-1"):
+            await engine.apply(EnsureNetwork(network=other))
+        await engine.apply(StopContainer(container=id, grace_s=0.0))
         await engine.apply(EnsureNetwork(network=other))
 
     on_engine(machine, work)

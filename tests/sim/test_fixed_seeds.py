@@ -12,7 +12,7 @@ from paddock.sim.scenario import load
 SEEDS = {
     "mixed": (1, 2, 8, 32, 1360072058),
     "servers": (2, 3, 5, 2032689953),
-    "hosts": (1, 3, 4),
+    "hosts": (1, 3, 4, 2575504279, 3994509390),
     "rollouts": (3, 4, 3147185960),
 }
 """The long ones are those that once found something."""

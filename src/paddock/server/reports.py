@@ -107,6 +107,8 @@ def reported_changes(snapshot: Snapshot, batch: list[_Taken], world: World) -> t
 
 def unit_after(unit: Unit, told: UnitReport, now_s: float) -> Unit | None:
     """None when the report is older than what is known: a unit's state only climbs."""
+    if _forgotten(unit, told):
+        told = msgspec.structs.replace(told, state=UnitState.REMOVED)
     if told.state < unit.state:
         return None
     changed = told.state != unit.state
@@ -123,6 +125,12 @@ def unit_after(unit: Unit, told: UnitReport, now_s: float) -> Unit | None:
         running_since_s=now_s if first_running else unit.running_since_s,
         finished_at_s=now_s if final and not unit.finished_at_s else unit.finished_at_s,
     )
+
+
+def _forgotten(unit: Unit, told: UnitReport) -> bool:
+    """Somebody else's container was there, and its host, which lost what it remembered, waits for one to be made: it is
+    gone (`--rm` and a power failure), and nobody will make it again."""
+    return unit.standalone and not unit.remake and unit.state == UnitState.READY and told.state == UnitState.PREPARED
 
 
 def _reason(unit: Unit) -> str:

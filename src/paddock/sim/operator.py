@@ -242,13 +242,16 @@ class Operator:
         return tuple(change for _, host in sorted(now.table(Host).items()) for change in commands.activate(host))
 
     async def unpause(self) -> None:
-        """What the storm made pause goes on."""
+        """What the storm made pause goes on; what went back, or tries to and fails, is wished again."""
         view = self.server.snapshot()
         for id in sorted(view.table(Service)) if view is not None else ():
             service = view.table(Service)[id] if view is not None else None
-            if service is not None and service.rollout is not None and service.rollout.state == "rolled-back":
+            rollout = service.rollout if service is not None else None
+            if service is None or rollout is None:
+                continue
+            if rollout.state == "rolled-back" or (rollout.state == "rolling-back" and rollout.failures):
                 await self._wish_again(service.stack_name)
-            if service is not None and service.rollout is not None and service.rollout.state == "paused":
+            if rollout.state == "paused":
                 await self._insist("resume", lambda now, id=id: self._resumed(now, id))  # type: ignore[misc]
 
     async def _wish_again(self, name: str) -> None:

@@ -77,6 +77,20 @@ def test_a_stopped_service_keeps_its_containers_and_starts_them_again() -> None:
     assert [unit.name for unit in after] == [unit.name for unit in before]
 
 
+def test_a_unit_that_was_refused_while_it_was_stopped_gets_a_successor_when_it_is_started() -> None:
+    """Nothing followed upon it (the simulator, hosts 3994509390)."""
+    cluster = Cluster.of(2)
+    cluster.up(make_stack(make_service()))
+    cluster.commit(commands.stop(cluster.service("web")))
+    cluster.decide()
+    cluster.report(cluster.units()[0], UnitState.REJECTED, "no such image")
+    cluster.settle()
+    assert [unit.state for unit in cluster.units()] == [UnitState.REJECTED]
+    cluster.commit(commands.start(cluster.service("web")))
+    cluster.settle()
+    assert [unit.generation for unit in cluster.running()] == [2]
+
+
 def test_removing_a_stack_leaves_nothing() -> None:
     cluster = Cluster.of(2)
     cluster.up(make_stack(make_service(replicas=2), make_service("db")))

@@ -261,6 +261,23 @@ def test_it_is_named_while_it_is_being_started() -> None:
     assert not answers(cluster.snapshot, after)
 
 
+def test_one_that_its_host_has_forgotten_and_has_no_more_is_gone() -> None:
+    """Removed while the agent's ledger was lost: it was said to be there for ever (the simulator, 2575504279)."""
+    cluster = cluster_of()
+    unit = run(cluster, spec())
+    told = UnitReport(unit=UnitId(unit.id), state=UnitState.PREPARED)
+    assert unit_after(msgspec.structs.replace(unit, state=UnitState.PREPARING), told, 2.0) is not None
+    ready = msgspec.structs.replace(unit, state=UnitState.READY)
+    assert unit_after(ready, msgspec.structs.replace(told, state=UnitState.PREPARING), 2.0) is None
+    assert unit_after(msgspec.structs.replace(ready, remake="start"), told, 2.0) is None, "its host makes it again"
+    after = unit_after(ready, told, 2.0)
+    assert after is not None
+    assert after.state == UnitState.REMOVED
+    cluster.commit([Put(object=after, reason="reported")])
+    cluster.decide()
+    assert not cluster.snapshot.units_named(ENVIRONMENT, "web")
+
+
 def test_a_short_id_is_told_of_once_it_is_known() -> None:
     cluster = cluster_of()
     before = msgspec.structs.replace(run(cluster, spec()), state=UnitState.READY, starting=True)

@@ -127,7 +127,7 @@ def test_a_full_disk_ends_it_and_with_room_it_goes_on(tmp_path: Path) -> None:
         async with client_at(tmp_path, address) as client:
             await client.apply_stack(stack("first"))
             names, refusal = ["first"], ""
-            with (tmp_path / "filling").open("wb") as file, contextlib.suppress(OSError):
+            with contextlib.suppress(OSError), (tmp_path / "filling").open("wb") as file:
                 while True:
                     file.write(bytes(1 << 16))
                     file.flush()

@@ -16,8 +16,8 @@ from paddock.model.changes import Change, Put
 from paddock.model.objects import Host, HostId, HostState, Service, ServiceId, Unit, UnitDesired, UnitState
 from paddock.model.specs import ServiceSpec
 
-_STOPPED = (UnitState.SHUTDOWN, UnitState.FAILED, UnitState.COMPLETE)
-"""Where a unit may be that was asked to stop: it can have ended by itself just before."""
+_STOPPED = (UnitState.SHUTDOWN, UnitState.FAILED, UnitState.COMPLETE, UnitState.REJECTED)
+"""Where a unit may be that was asked to stop: it can have ended by itself just before, or never have begun."""
 Wanted = dict[int, HostId | None]
 """Slot -> the host it belongs to (global services), or None where the scheduler chooses."""
 
@@ -121,6 +121,8 @@ def _start(draft: Draft, service: Service, unit: Unit) -> list[Change]:
     """A unit that was stopped on request, of a service that is not stopped (any more)."""
     if other_container(draft, service, unit) or draft.host_gone(unit.host):
         return retire(unit, "its containers are not what the service wants now")
+    if unit.state == UnitState.REJECTED:
+        return retire(unit, f"its host could not run it: {unit.message}")
     if why := given_on(draft, unit):
         return retire(unit, f"its containers cannot be started again: {why}")
     again = started_again(draft, service, unit, _memory_after(unit, draft.spec(service).restart))
