@@ -171,7 +171,7 @@ def stacks(draw: st.DrawFn) -> StackSpec:
     )
 
 
-events = st.one_of(
+single_events = st.one_of(
     st.tuples(st.just("up"), stacks()),
     st.tuples(st.just("scale"), st.tuples(st.sampled_from(["web", "db"]), st.integers(0, 5))),
     st.tuples(st.sampled_from(["silent", "back", "drain", "activate"]), st.integers(1, 4)),
@@ -180,10 +180,18 @@ events = st.one_of(
     st.tuples(st.just("time"), st.sampled_from([0.2, 1.0, 11.0, 100.0])),
     st.tuples(st.just("step"), st.none()),
 )
+at_once = st.tuples(st.just("at once"), st.lists(single_events, min_size=2, max_size=3))
+events = st.one_of(single_events, single_events, at_once)
+"""`at once`: nothing is decided in between, so decisions of one pass meet."""
 
 
 def happen(cluster: Cluster, event: tuple[str, Any]) -> None:
-    kind, what = event
+    for one in event[1] if event[0] == "at once" else [event]:
+        _happen(cluster, *one)
+    cluster.decide()
+
+
+def _happen(cluster: Cluster, kind: str, what: Any) -> None:
     match kind:
         case "up":
             try:
@@ -204,7 +212,6 @@ def happen(cluster: Cluster, event: tuple[str, Any]) -> None:
             cluster.now_s += what
         case "step":
             cluster.step()
-    cluster.decide()
 
 
 def _to_host(cluster: Cluster, kind: str, name: str) -> None:

@@ -18,8 +18,10 @@ SEEDS = {
 """The long ones are those that once found something."""
 RARE = (
     "a clock jumped",
+    "a container outlived its host",
     "a rollout completed",
     "agent killed between two ledger writes",
+    "an adopted container runs",
     "report that would take a unit back ignored",
     "server killed",
     "server killed between two writes",

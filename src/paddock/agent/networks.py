@@ -10,7 +10,7 @@ from typing import Protocol
 from paddock.agent.ledger import Ledger
 from paddock.core.names.records import NamedContainer, NamedNetwork, NameRecords
 from paddock.drivers.docker_body import bridge_of
-from paddock.drivers.engine import Engine
+from paddock.drivers.engine import Engine, NetworkHeld
 from paddock.drivers.vxlan import Peer, WantedNetwork
 from paddock.model.assignment import (
     AddressAssignment,
@@ -21,7 +21,7 @@ from paddock.model.assignment import (
     UnitAssignment,
 )
 from paddock.model.errors import Broken, Refused, Transient
-from paddock.model.objects import NetworkId, UnitState
+from paddock.model.objects import NetworkId, UnitDesired, UnitState
 from paddock.model.steps import EnsureNetwork, RemoveNetwork
 from paddock.world.backoff import Backoff
 from paddock.world.world import World
@@ -81,7 +81,11 @@ class Networks:
         return {network.network: network.engine_name for network in self._ledger.networks.values()}
 
     def of(self, container: ContainerAssignment) -> dict[NetworkId, NetworkAssignment]:
+        """Raises `Transient` where one was taken away while a step of the container was under way."""
         assigned = self._ledger.networks
+        missing = [endpoint.network for endpoint in container.endpoints if endpoint.network not in assigned]
+        if missing:
+            raise Transient(f"{container.name} waits for network {missing[0]}, of which this host was not told")
         return {endpoint.network: assigned[endpoint.network] for endpoint in container.endpoints}
 
     async def ensure(self, container: ContainerAssignment) -> dict[NetworkId, NetworkAssignment]:
@@ -91,11 +95,31 @@ class Networks:
             for network in wanted.values():
                 if self._there.get(network.network) != network:
                     await self._make_room(network)
-                    await self._engine.apply(EnsureNetwork(network=network))
+                    await self._make(network)
                     self._there[network.network] = network
                     self._world.log.info("network is on the engine", network=network.engine_name)
                     self.changed()
         return wanted
+
+    async def _make(self, network: NetworkAssignment) -> None:
+        """Raises `Transient` while what holds the network of before is on its way out: a host that was given up for
+        lost may have another gateway when it is back, and its old containers are still being stopped."""
+        try:
+            await self._engine.apply(EnsureNetwork(network=network))
+        except NetworkHeld as error:
+            if self._being_left(network.network):
+                raise Transient(error.message) from error
+            raise
+
+    def _being_left(self, network: NetworkId) -> bool:
+        """A unit that is to stop or go has not done so yet; what an unknown one is on is not known."""
+        for unit in self._units():
+            stopped = self._ledger.progress_of(unit.unit).state >= UnitState.SHUTDOWN
+            going = unit.desired == UnitDesired.REMOVED or (unit.desired == UnitDesired.STOPPED and not stopped)
+            on = [endpoint.network for container in unit.containers for endpoint in container.endpoints]
+            if going and (network in on or not unit.containers):
+                return True
+        return False
 
     async def _make_room(self, wanted: NetworkAssignment) -> None:
         """A name, a number and a subnet are free again before every host has given up the network that had them."""

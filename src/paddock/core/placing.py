@@ -15,10 +15,11 @@ from paddock.core.presence import presences
 from paddock.core.revisions import outdated
 from paddock.core.rolling import starts_first
 from paddock.core.schedule.ask import Ask, Pin
+from paddock.core.schedule.filters import short_of
 from paddock.core.schedule.fleet import Flags, Ints
 from paddock.core.schedule.place import Outcome, place
 from paddock.core.slots import staying
-from paddock.core.subnets import layout
+from paddock.core.subnets import layout, number
 from paddock.model.changes import Put
 from paddock.model.objects import Host, HostId, Network, Service, ServiceId, Unit, UnitState, Volume
 
@@ -114,6 +115,22 @@ def _take_part(draft: Draft, service: Service, units: list[Unit]) -> None:
             gateways = dict(network.gateways) | book.gateways_for(list(fresh))
             changed = msgspec.structs.replace(network, gateways=gateways)
             draft.apply([Put(object=changed, reason=f"{len(fresh)} more hosts take part")])
+
+
+def given_on(draft: Draft, unit: Unit) -> str:
+    """What a unit that does not run had and somebody else has now, so that its containers cannot be started again where
+    they are; "" for nothing. Only what lives holds ports and room, and little else its addresses."""
+    fleet = draft.fleet(unit.environment)
+    at = fleet.position.get(unit.host or "")
+    lacks = short_of(fleet, draft.spec(unit), at) if at is not None else None
+    if at is not None and lacks is not None:
+        return f"{fleet.hosts[at].name} has no room for it any more: {lacks}"
+    for id, address in unit.addresses.items():
+        network = draft.get(Network, id)
+        holder = book_of(draft, network).holder(number(address)) if network is not None and network.subnet else ""
+        if holder and holder != unit.id:
+            return f"its address {address} is held by {holder}"
+    return ""
 
 
 def ask_for(draft: Draft, service: Service, unit: Unit | None, without: tuple[HostId, ...] = ()) -> Ask:

@@ -15,10 +15,12 @@ from paddock.drivers.docker_body import (
     network_body,
     observed,
     same_network,
+    seconds,
     split_image,
 )
+from paddock.drivers.docker_endings import Endings
 from paddock.drivers.docker_pull import PullProgress, pull_error
-from paddock.drivers.engine import EngineFacts, ImageMissing, NameTaken, Say, StepRefused, say_nothing
+from paddock.drivers.engine import EngineFacts, ImageMissing, NameTaken, NetworkHeld, Say, StepRefused, say_nothing
 from paddock.model.assignment import ContainerAssignment
 from paddock.model.errors import PaddockError, Transient
 from paddock.model.images import HeldImage
@@ -69,7 +71,7 @@ EVENTS_OVERLAP_S = 2.0
 ENGINES_NAMESERVER = "127.0.0.11"
 
 _EVENTS = (
-    "create", "start", "die", "oom", "stop", "destroy", "rename", "pause", "unpause", "restart", "update",
+    "create", "start", "kill", "die", "oom", "stop", "destroy", "rename", "pause", "unpause", "restart", "update",
     "health_status",
 )  # fmt: skip
 _IMAGE_EVENTS = ("pull", "load", "import", "tag", "untag", "delete", "commit")
@@ -92,6 +94,7 @@ class DockerEngine:
         self._pulls = asyncio.Semaphore(PULLS_AT_A_TIME)
         self._pulling: dict[str, asyncio.Lock] = {}
         self._minded: dict[str, None] = {}
+        self._endings = Endings()
 
     # What is there
 
@@ -123,7 +126,8 @@ class DockerEngine:
     async def inspect(self, container: str) -> ObservedContainer | None:
         async with self._inspects:
             try:
-                return observed(await self._http.json("GET", f"/containers/{container}/json"))
+                found = await self._http.json("GET", f"/containers/{container}/json")
+                return observed(found, interrupted=self._endings.interrupted(found))
             except EngineNotFound:
                 return None
             except EngineError as error:
@@ -136,14 +140,26 @@ class DockerEngine:
         }
         try:
             async with self._http.stream("GET", "/events", query=query) as answer:
+                self._endings.engine_started_s = await self._engine_started_s()
                 yield ""
                 async for event in answer.json_lines():
                     actor = event["Actor"]
+                    self._endings.note(event)
                     if actor["ID"] in self._minded or UNIT_LABEL in (actor.get("Attributes") or {}):
                         yield actor["ID"]
         finally:
             self._http.forget()
         raise EngineUnreachable("the engine ended its stream of events")
+
+    async def _engine_started_s(self) -> float:
+        """It makes its own bridge anew whenever it starts; 0.0 where it has none."""
+        try:
+            bridge = await self._http.json("GET", "/networks/bridge")
+        except EngineNotFound:
+            return 0.0
+        except EngineError as error:
+            raise Transient(f"looking at the engine's bridge: {error}") from error
+        return seconds(bridge.get("Created", ""))
 
     async def networks(self) -> dict[NetworkId, str]:
         found = await self._http.json("GET", "/networks", query={"filters": _filters(label=[NETWORK_LABEL])})
@@ -343,12 +359,12 @@ class DockerEngine:
         await self._http.call("POST", "/networks/create", body=network_body(wanted), timeout_s=NETWORK_TIMEOUT_S)
 
     async def _remove_network_of_before(self, found: dict[str, Any], name: str) -> None:
-        """Raises `StepRefused`: an engine keeps a network as it is for as long as a container is on it."""
+        """Raises `NetworkHeld`: an engine keeps a network as it is for as long as a container is on it."""
         try:
             await self._http.call("DELETE", f"/networks/{found['Id']}", timeout_s=NETWORK_TIMEOUT_S)
         except EngineError as error:
             on_it = ", ".join(sorted(str(one.get("Name")) for one in (found.get("Containers") or {}).values()))
-            raise StepRefused(
+            raise NetworkHeld(
                 f"network {name} is to be made anew on this host (another gateway, MTU or option), and cannot while "
                 f"containers of before are on it{f': {on_it}' if on_it else ''} ({error.message}); it is tried again, "
                 "and `paddock restart` or `stop` of their services frees it"

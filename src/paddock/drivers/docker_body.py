@@ -133,7 +133,7 @@ def same_network(found: Json, wanted: NetworkAssignment) -> bool:
     )
 
 
-def observed(found: Json) -> ObservedContainer:
+def observed(found: Json, *, interrupted: bool = False) -> ObservedContainer:
     """From `GET /containers/ID/json`."""
     state: Json = found["State"]
     labels: dict[str, str] = found["Config"].get("Labels") or {}
@@ -146,6 +146,7 @@ def observed(found: Json) -> ObservedContainer:
         role=labels.get(ROLE_LABEL, ""),
         image=found["Config"].get("Image", ""),
         exit_code=state.get("ExitCode"),
+        interrupted=interrupted,
         error=state.get("Error", ""),
         oom_killed=state.get("OOMKilled", False),
         health=_health(state, (found["Config"].get("Healthcheck") or {}).get("Retries") or DEFAULT_RETRIES),

@@ -34,6 +34,10 @@ class NameTaken(StepRefused):
         self.name = name
 
 
+class NetworkHeld(StepRefused):
+    """A network cannot be made anew while containers are on the one of before."""
+
+
 class EngineFacts(msgspec.Struct, frozen=True, kw_only=True):
     version: str
     api_version: str

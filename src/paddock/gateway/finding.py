@@ -149,7 +149,7 @@ class Finder:
         """Exec ids name no container: remembered from when they were made, else every host is asked."""
         known = self.execs.get(id)
         host = self._cluster.snapshot().get(Host, known) if known is not None else None
-        if host is not None:
+        if host is not None and host.environment == environment:
             return host
 
         async def ask(host: Host) -> bool:

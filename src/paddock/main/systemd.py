@@ -166,7 +166,13 @@ def uninstall(name: str, folder: Path = FOLDER, *, stop: bool = True) -> None:
     file.unlink()
     if stop:
         _systemctl("daemon-reload")
+        _forget(name)
     say(f"{file} removed")
+
+
+def _forget(name: str) -> None:
+    """One that had failed is listed as such until it is told; one that had not is unknown by now, which is as well."""
+    subprocess.run(("systemctl", "reset-failed", name), capture_output=True, timeout=TIMEOUT_S, check=False)
 
 
 def _check_possible(folder: Path, *, start: bool) -> None:

@@ -19,7 +19,10 @@ VOLUME_LABEL = "io.paddock.volume"
 
 
 class ObservedContainer(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """`unit` is the label's word, None for containers that are not ours. `networks`: engine network name -> address."""
+    """`unit` is the label's word, None for containers that are not ours. `networks`: engine network name -> address.
+
+    `interrupted`: it did not end by itself: somebody stopped it, or its engine went down.
+    """
 
     id: str
     name: str
@@ -28,6 +31,7 @@ class ObservedContainer(msgspec.Struct, frozen=True, kw_only=True, omit_defaults
     role: str = ""
     image: str = ""
     exit_code: int | None = None
+    interrupted: bool = False
     error: str = ""
     oom_killed: bool = False
     health: str = ""

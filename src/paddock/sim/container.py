@@ -42,6 +42,8 @@ class Container:
     run: int = 0
     told_to_stop: bool = False
     bound: tuple[str, ...] = ()
+    project: str = ""
+    """Of docker compose, which made it without us."""
 
     @property
     def running(self) -> bool:

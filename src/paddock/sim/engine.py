@@ -184,7 +184,7 @@ class SimulatedEngine:
 
     def tell(self, container: Container) -> None:
         self.changed()
-        if container.unit is None:
+        if container.unit is None and not container.project:
             return
         for follower in self.followers:
             follower.put(container.id)

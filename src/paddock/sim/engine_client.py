@@ -7,7 +7,7 @@ import copy
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
 from typing import Any, TypeVar, assert_never
 
-from paddock.drivers.engine import EngineFacts, ImageMissing, NameTaken, Say, StepRefused, say_nothing
+from paddock.drivers.engine import EngineFacts, ImageMissing, NameTaken, NetworkHeld, Say, StepRefused, say_nothing
 from paddock.model.errors import Transient
 from paddock.model.images import HeldImage
 from paddock.model.objects import NetworkId, VolumeId
@@ -47,6 +47,7 @@ class EngineClient:
         self._engine = engine
         self._group = group
         self._alive = alive
+        self._minded: dict[str, None] = {}
         self.on_harm: Callable[[Container], None] = lambda container: None
 
     async def _asked(self, work: Coroutine[Any, Any, T], timeout_s: float = ANSWER_TIMEOUT_S) -> T:
@@ -77,12 +78,13 @@ class EngineClient:
         return await self._asked(self._containers())
 
     def mind(self, container: str) -> None:
-        """All containers of a simulated engine carry our label."""
+        self._minded[container] = None
 
     async def _containers(self) -> tuple[ObservedContainer, ...]:
         """As the real driver does: a list of ids first, then one look at each, and the world moves in between."""
         await self._engine.pace(0.002, 0.02)
-        ids = [container.id for container in self._engine.containers.values() if container.unit is not None]
+        there = self._engine.containers.values()
+        ids = [one.id for one in there if one.unit is not None or one.id in self._minded]
         self._engine.chance.shuffle(ids)
         await self._engine.pace(0.002, 0.02)
         found = [self._engine.containers[id] for id in ids if id in self._engine.containers]
@@ -294,7 +296,7 @@ class EngineClient:
             if found.wanted == wanted:
                 return
             if engine.attached(wanted.engine_name):
-                raise StepRefused(f"error while removing network: {wanted.engine_name} has active endpoints")
+                raise NetworkHeld(f"error while removing network: {wanted.engine_name} has active endpoints")
             del engine.networks[wanted.engine_name]
             await engine.pace(0.005, 0.05)
         engine.new_network(wanted)

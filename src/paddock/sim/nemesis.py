@@ -190,6 +190,7 @@ class Nemesis:
             timer.cancel()
         self._mending.clear()
         self.server.disk.arm()
+        adopted = {unit.adopts for unit in self.oracle.view.table(Unit).values()}
         self.stage.mood.stormy = False
         for machine in self.machines:
             machine.disk.arm()
@@ -200,7 +201,8 @@ class Nemesis:
             machine.power_on()
             machine.engine.come_up()
             machine.start_agent()
-            for container in [one for one in machine.engine.containers.values() if one.unit is None]:
+            there = list(machine.engine.containers.values())
+            for container in [one for one in there if one.unit is None and one.id not in adopted]:
                 machine.engine.remove_now(container)
         self._registry_back()
         self.server.start()

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from paddock.core import commands
 from paddock.core.stacks import Sealed, SealedFiles, apply_stack
 from paddock.model.changes import Change
 from paddock.model.errors import PaddockError, Transient, UserError
-from paddock.model.objects import Environment, Host, HostState, Service, Stack, Unit
+from paddock.model.objects import Environment, Host, HostId, HostState, Service, Stack, Unit
 from paddock.model.snapshot import Snapshot
 from paddock.model.specs import StackSpec
 from paddock.server.committing import commit_decision
+from paddock.sim import adopted, runner
+from paddock.sim.machine import Machine
 from paddock.sim.oracle import Oracle
 from paddock.sim.scenario import Scenario
 from paddock.sim.server import SimulatedServer
@@ -23,15 +25,19 @@ from paddock.sim.wishes import changed, mended, random_stack
 Decide = Callable[[Snapshot], tuple[Change, ...]]
 STACKS = ("s1", "s2", "s3")
 AGAIN_S = 1.0
+RUN_TRIES = 60
 
 
 class Operator:
     """`wishes`: stack name -> the spec asked for last."""
 
-    def __init__(self, stage: Stage, server: SimulatedServer, oracle: Oracle, scenario: Scenario) -> None:
+    def __init__(
+        self, stage: Stage, server: SimulatedServer, oracle: Oracle, scenario: Scenario, machines: Sequence[Machine]
+    ) -> None:
         self.stage = stage
         self.server = server
         self.oracle = oracle
+        self.machines = {machine.id: machine for machine in machines}
         self.scenario = scenario
         self.chance = stage.chance("operator")
         self.wishes: dict[str, StackSpec] = {}
@@ -52,6 +58,8 @@ class Operator:
         """What can be done; None when there is nothing to do it to."""
         return {
             "up": self._up,
+            "run": self._run,
+            "adopt": self._adopt,
             "change": lambda view: self._change(view, bad=False),
             "bad-change": lambda view: self._change(view, bad=True),
             "down": self._down,
@@ -120,7 +128,7 @@ class Operator:
         return found
 
     def _change(self, view: Snapshot, *, bad: bool) -> Decide | None:
-        known = [name for name in STACKS if name in self.wishes]
+        known = [name for name in (*STACKS, *adopted.NAMES) if name in self.wishes]
         if not known:
             return None
         name = self.chance.choice(known)
@@ -137,12 +145,55 @@ class Operator:
         self.wishes.pop(name, None)
         return lambda now: commands.remove_stack(now, self.environment, name, volumes=volumes)
 
+    def _run(self, view: Snapshot) -> Decide | None:
+        spec = runner.wished(self.chance, view)
+        if spec is None:
+            return None
+        self.stage.spawn(self._make(spec.name), f"whoever runs {spec.name}")
+        return lambda now: runner.wish(now, self.environment, spec, self.server.clock.now_s())
+
+    async def _make(self, name: str) -> None:
+        """The other half of `run`, or its end when the container cannot be had."""
+        for _ in range(RUN_TRIES):
+            await asyncio.sleep(AGAIN_S)
+            view = self.server.snapshot()
+            unit = runner.prepared(view, self.environment, name) if view is not None else None
+            if view is None or unit is None:
+                continue
+            try:
+                await runner.make(view, unit, self.machines[HostId(unit.host or "")], self.stage.group)
+            except runner.GIVES_UP_ON as error:
+                self.stage.trace.note("operator", f"{name} is not made", why=str(error))
+                break
+            self.stage.trace.note("operator", f"{name} is made")
+            return
+        await self._insist("never made", lambda now: runner.never_made(now, self.environment, name))
+
+    def _adopt(self, view: Snapshot) -> Decide | None:
+        name = adopted.free_name(view, self.wishes)
+        machine = self.chance.choice(sorted(self.machines.values(), key=lambda one: one.id))
+        left = any(one.project == name for each in self.machines.values() for one in each.engine.containers.values())
+        if not name or left or machine.engine.state != "up":
+            return None
+        wish = adopted.project(self.chance, name)
+        seen = adopted.start(wish, machine)
+        self.wishes[name] = wish
+
+        def decide(now: Snapshot) -> tuple[Change, ...]:
+            try:
+                return adopted.adoption(now, wish, seen, self.server.clock.now_s())
+            except UserError:
+                adopted.take_down(name, machine)
+                raise
+
+        return decide
+
     def _scale(self, view: Snapshot) -> Decide | None:
         replicas = self.chance.randint(0, 4)
         return self._on_service(view, lambda now, service: commands.scale(now, service, replicas))
 
     def _on_service(self, view: Snapshot, act: Callable[[Snapshot, Service], tuple[Change, ...]]) -> Decide | None:
-        ids = sorted(view.table(Service))
+        ids = sorted(id for id, service in view.table(Service).items() if service.stack_name)
         if not ids:
             return None
         chosen = view.table(Service)[self.chance.choice(ids)]
@@ -168,7 +219,7 @@ class Operator:
 
     async def mend(self) -> None:
         """Wishes everything that cannot work away, and insists until it is acknowledged."""
-        for name in STACKS:
+        for name in (*STACKS, *adopted.NAMES):
             if name in self.wishes:
                 self._version += 1
                 self.wishes[name] = wish = mended(self.wishes[name], self._version)

@@ -148,6 +148,10 @@ class Oracle:
                     self._check_report(before, change, thing)
                     self._check_move(before, thing)
                     self._check_pace(before, thing)
+                    if thing.adopts and thing.state == UnitState.RUNNING:
+                        self.stage.probes.hit("an adopted container runs")
+                    if thing.remake and thing.state == UnitState.READY:
+                        self.stage.probes.hit("a container outlived its host")
                 case Host():
                     self._check_host(before, thing)
                     hosts[HostId(thing.id)] = None

@@ -36,7 +36,7 @@ def differences(view: Snapshot, wishes: dict[str, StackSpec], machines: list[Mac
     for machine in machines:
         found += _host(view, machine)
         for container in machine.engine.containers.values():
-            if container.unit is not None and container.id not in claimed:
+            if (container.unit is not None or container.project) and container.id not in claimed:
                 found.append(f"{machine.name} has {container.name} of {container.unit} ({container.state})")
     return found
 
@@ -84,6 +84,8 @@ def _service(view: Snapshot, service: Service, machines: list[Machine], claimed:
         if machine is None:
             why = unit.waiting.reason if unit.waiting is not None else unit.message
             yield f"{unit.id} is {unit.state.name} on no host: {why}"
+        elif unit.standalone:
+            yield from _standalone(unit, machine, claimed)
         else:
             yield from _unit(_spec(view, unit), unit, machine, claimed)
 
@@ -104,6 +106,19 @@ def _unit(spec: ServiceSpec, unit: Unit, machine: Machine, claimed: dict[str, st
             continue
         claimed[container.id] = unit.id
         yield from _container(unit, container, asked.image, done=done)
+
+
+def _standalone(unit: Unit, machine: Machine, claimed: dict[str, str]) -> Iterator[str]:
+    """What ran at some time runs; what never was started is left to whoever made it."""
+    container = machine.engine.containers.get(unit.containers[0].id) if unit.containers else None
+    if unit.state != UnitState.READY or container is None:
+        yield f"{unit.id} is {unit.state.name}/{unit.desired.name} on {machine.name}: {unit.message}"
+        return
+    claimed[container.id] = unit.id
+    started = container.run > 0 or unit.remake == "start"
+    yield from _container(unit, container, container.image, done=not started)
+    if unit.containers[0].state != container.state:
+        yield f"{container.name} of {unit.id} is {container.state}, not {unit.containers[0].state}"
 
 
 def _container(unit: Unit, container: Container, image: str, *, done: bool) -> Iterator[str]:

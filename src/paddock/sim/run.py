@@ -117,7 +117,7 @@ class _Run:
         self.server.on_message = lambda host, life, message: self.oracle.heard(host, message)
         names = [f"h{number + 1}" for number in range(self.scenario.hosts)]
         self.machines = [Machine(stage, name, number + 1, self.server.dial) for number, name in enumerate(names)]
-        self.operator = Operator(stage, self.server, self.oracle, self.scenario)
+        self.operator = Operator(stage, self.server, self.oracle, self.scenario, self.machines)
         nemesis = Nemesis(stage, self.server, self.machines, self.oracle)
         watch = EnginesWatch(stage, self.server, self.machines, self.oracle)
         if not await self._set_up():

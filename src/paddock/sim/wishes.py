@@ -61,7 +61,7 @@ def _service(chance: random.Random, stack: str, name: str, hosts: int) -> Servic
     is_global = not with_port and not with_volume and chance.random() < 0.15
     container = _container(chance, chance.choice(GOOD))
     if with_port:
-        replicas = min(replicas, max(hosts - 1, 1))
+        replicas = 1 if name == "web" else min(replicas, max(hosts - 1, 1))
         container = replace(container, ports=(PortSpec(target=80, published=_port(stack, name)),))
     if with_volume:
         replicas = min(replicas, 2)
@@ -123,6 +123,9 @@ def _update(chance: random.Random) -> UpdatePolicy:
 
 
 def _port(stack: str, service: str) -> str:
+    """Every `web` wants the same one."""
+    if service == "web":
+        return "8000"
     return str(8000 + 100 * int(stack[1:]) + _WORDS.index(service))
 
 

@@ -8,15 +8,18 @@ from pathlib import Path
 from typing import cast
 
 import msgspec
+import pytest
 
 from paddock.agent.ledger import Ledger
 from paddock.agent.networks import Networks
 from paddock.agent.sealing import Sealing
 from paddock.core.names.records import NameRecords
-from paddock.drivers.engine import Engine
+from paddock.drivers.engine import Engine, NetworkHeld
 from paddock.drivers.vxlan import WantedNetwork
 from paddock.model.assignment import ContainerAssignment, Endpoint, NetworkAssignment, UnitAssignment
-from paddock.model.objects import NetworkId, UnitDesired, UnitId
+from paddock.model.errors import Transient
+from paddock.model.objects import NetworkId, UnitDesired, UnitId, UnitState
+from paddock.model.observed import Progress
 from paddock.model.steps import AnyStep, EnsureNetwork, RemoveNetwork
 from paddock.wire.messages import Assign
 from paddock.world.world import machine_world
@@ -74,6 +77,49 @@ def unit(name: str, network: NetworkAssignment) -> UnitAssignment:
     endpoint = Endpoint(network=network.network, ipv4="10.98.8.0", mac="02:42:0a:62:08:00")
     container = ContainerAssignment(name=name, image="i", endpoints=(endpoint,))
     return UnitAssignment(unit=UnitId(name), desired=UnitDesired.RUN, containers=(container,))
+
+
+class Held(Gated):
+    """An engine on which containers hold the network as it was."""
+
+    async def apply(self, step: AnyStep) -> str:
+        raise NetworkHeld("the network has active endpoints")
+
+
+@pytest.mark.parametrize(
+    ("desired", "state", "passes"),
+    [
+        (UnitDesired.REMOVED, UnitState.RUNNING, True),
+        (UnitDesired.STOPPED, UnitState.RUNNING, True),
+        (UnitDesired.STOPPED, UnitState.SHUTDOWN, False),
+        (UnitDesired.RUN, UnitState.RUNNING, False),
+        (UnitDesired.REMOVED, UnitState.REMOVED, False),
+    ],
+)
+def test_a_network_of_before_is_waited_for_only_while_its_containers_leave(
+    tmp_path: Path, desired: UnitDesired, state: UnitState, *, passes: bool
+) -> None:
+    """A host was given up for lost, came back, and got another gateway: units that were refused made a good update
+    roll back."""
+    world = machine_world()
+    ledger = Ledger(tmp_path / "ledger.db", Sealing(tmp_path / "key", world))
+    networks = Networks(ledger, cast(Engine, Held()), (Quiet(), Quiet()), world)
+    old, new = msgspec.structs.replace(unit("old", FIRST), desired=desired), unit("new", FIRST)
+    ledger.apply(Assign(version=1, whole=True, items=(old, new, FIRST)))
+    ledger.record(old.unit, Progress(state=state))
+    with pytest.raises(Transient if passes else NetworkHeld, match="active endpoints"):
+        asyncio.run(networks.ensure(new.containers[0]))
+    ledger.close()
+
+
+def test_a_network_that_was_taken_away_meanwhile_is_waited_for(tmp_path: Path) -> None:
+    """The assignment changed between a step's beginning and its network's turn (hosts, seed 2018)."""
+    world = machine_world()
+    ledger = Ledger(tmp_path / "ledger.db", Sealing(tmp_path / "key", world))
+    networks = Networks(ledger, cast(Engine, Gated()), (Quiet(), Quiet()), world)
+    with pytest.raises(Transient, match="one waits for network n-1"):
+        asyncio.run(networks.ensure(unit("one", FIRST).containers[0]))
+    ledger.close()
 
 
 def test_a_network_makes_room_for_the_one_that_has_its_number_now(tmp_path: Path) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from paddock.core.lifecycle.order import by_role, start_order
-from paddock.core.lifecycle.state import end_of
+from paddock.core.lifecycle.state import end_of, finished
 from paddock.core.lifecycle.waits import hindrance_to_create, hindrance_to_start
 from paddock.model.assignment import UnitAssignment
 from paddock.model.objects import ContainerStatus, UnitDesired, UnitState
@@ -94,7 +94,7 @@ def _restarting(assignment: UnitAssignment, seen: ObservedUnit, progress: Progre
     if assignment.hands_off:
         return ""
     for container in by_role(seen, progress).values():
-        if container.state == "restarting" or (container.state == "exited" and container.exit_code != 0):
+        if container.state == "restarting" or (container.state == "exited" and not finished(container)):
             restarts = f"{container.restarts} {'restart' if container.restarts == 1 else 'restarts'}"
             return f"{end_of(container)}; it is being started again ({restarts} so far)"
     return ""

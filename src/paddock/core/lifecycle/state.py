@@ -72,7 +72,12 @@ def goes_on(assignment: UnitAssignment, seen: ObservedUnit, container: ObservedC
         return True
     if not seen.cut_off or assignment.restart == "none":
         return False
-    return assignment.restart == "any" or container.exit_code != 0
+    return assignment.restart == "any" or not finished(container)
+
+
+def finished(container: ObservedContainer) -> bool:
+    """It ended well and by itself: many programs end with 0 when a machine that goes down asks them to."""
+    return container.exit_code == 0 and not (container.interrupted and container.role == "")
 
 
 def vanished(seen: ObservedUnit, progress: Progress) -> tuple[str, ...]:
@@ -90,7 +95,7 @@ def ended(
             continue
         if goes_on(assignment, seen, container):
             continue
-        if container.exit_code != 0:
+        if not finished(container):
             return UnitState.FAILED, container
         if role == "":
             return UnitState.COMPLETE, container
@@ -107,6 +112,8 @@ def _why_failed(assignment: UnitAssignment, seen: ObservedUnit, progress: Progre
 def end_of(container: ObservedContainer) -> str:
     """How a container ended, as a sentence."""
     text = f"{container.name} ended with exit code {container.exit_code}"
+    if container.exit_code == 0:
+        return f"{text}, stopped on its host by somebody else"
     if container.oom_killed:
         text += ", killed because it used more memory than it may"
     return f"{text}: {container.error}" if container.error else text

@@ -12,6 +12,7 @@ import msgspec
 from paddock.core.dependencies import ended_for_good
 from paddock.core.draft import Draft
 from paddock.core.generations import memory_after, started_again
+from paddock.core.placing import given_on
 from paddock.core.revisions import current, outdated
 from paddock.core.slots import retire, staying, waits
 from paddock.model.changes import Change, Put
@@ -23,13 +24,11 @@ SAME_CONTAINERS_AT_MOST = 3
 def restarts(draft: Draft, service: Service) -> None:
     if service.removing or service.stopped:
         return
-    changes: list[Change] = []
     slots = draft.slots(ServiceId(service.id))
     for slot in sorted(slots):
         unit = current(draft, service, slots[slot])
         if staying(unit) and (not unit.live or (unit.state == UnitState.RUNNING and unit.containers)):
-            changes += _after(draft, service, unit)
-    draft.apply(changes)
+            draft.apply(_after(draft, service, unit))
 
 
 def _after(draft: Draft, service: Service, unit: Unit) -> list[Change]:
@@ -63,6 +62,8 @@ def _again(draft: Draft, service: Service, unit: Unit) -> list[Change]:
     removed = any(container.state == "removed" for container in unit.containers)
     if not usable or removed or memory.crashes > SAME_CONTAINERS_AT_MOST or unit.finished_at_s == 0.0:
         return retire(unit, f"{why}: new containers follow")
+    if taken := given_on(draft, unit):
+        return retire(unit, f"{why}: new containers follow, {taken}")
     again = started_again(draft, service, unit, memory)
     over = msgspec.structs.replace(unit, state=UnitState.REMOVED, ended=unit.state, waiting=None)
     return [Put(object=over, reason=why), Put(object=again, reason=f"{why}: its containers are started again")]

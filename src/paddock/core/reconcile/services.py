@@ -8,6 +8,7 @@ from paddock.core.dependencies import goes_after
 from paddock.core.draft import GONE, Draft
 from paddock.core.generations import memory_after as _memory_after
 from paddock.core.generations import next_unit, started_again
+from paddock.core.placing import given_on
 from paddock.core.revisions import other_container
 from paddock.core.schedule.expressions import host_satisfies, parse
 from paddock.core.slots import retire
@@ -30,7 +31,7 @@ def services(draft: Draft, service: Service) -> None:
         return
     wanted = wanted_slots(draft, service)
     draft.apply(_unwanted(draft, service, wanted))
-    draft.apply(_missing(draft, service, wanted))
+    _missing(draft, service, wanted)
 
 
 def _vanished(draft: Draft, service: Service) -> bool:
@@ -101,9 +102,9 @@ def _unwanted(draft: Draft, service: Service, wanted: Wanted) -> list[Change]:
     return changes
 
 
-def _missing(draft: Draft, service: Service, wanted: Wanted) -> list[Change]:
+def _missing(draft: Draft, service: Service, wanted: Wanted) -> None:
+    """Each slot's changes are taken in before the next one is looked at: they may want the same of one host."""
     slots = draft.slots(ServiceId(service.id))
-    changes: list[Change] = []
     for slot, host in wanted.items():
         units = slots.get(slot)
         if units is None or all(unit.state in GONE for unit in units):
@@ -111,16 +112,17 @@ def _missing(draft: Draft, service: Service, wanted: Wanted) -> list[Change]:
             if host is not None:
                 unit = msgspec.structs.replace(unit, host=host)
             reason = f"{service.name} wants slot {slot}"
-            changes.append(Put(object=unit, reason=_because(units[-1], reason) if units else reason))
+            draft.apply([Put(object=unit, reason=_because(units[-1], reason) if units else reason)])
         elif units[-1].desired == UnitDesired.STOPPED and units[-1].state in _STOPPED:
-            changes += _start(draft, service, units[-1])
-    return changes
+            draft.apply(_start(draft, service, units[-1]))
 
 
 def _start(draft: Draft, service: Service, unit: Unit) -> list[Change]:
     """A unit that was stopped on request, of a service that is not stopped (any more)."""
     if other_container(draft, service, unit) or draft.host_gone(unit.host):
         return retire(unit, "its containers are not what the service wants now")
+    if why := given_on(draft, unit):
+        return retire(unit, f"its containers cannot be started again: {why}")
     again = started_again(draft, service, unit, _memory_after(unit, draft.spec(service).restart))
     over = msgspec.structs.replace(
         unit, state=UnitState.REMOVED, ended=unit.state, message=f"its containers became generation {again.generation}"

@@ -17,6 +17,7 @@ from paddock.core.schedule.expressions import Expression, host_satisfies, parse
 from paddock.core.schedule.fleet import UNBOUNDED, Flags, Fleet, Ints
 from paddock.core.schedule.ports import Claim, claims
 from paddock.model.objects import HostState
+from paddock.model.specs import ServiceSpec
 
 
 class Refusal(msgspec.Struct, frozen=True, kw_only=True):
@@ -179,6 +180,21 @@ def _left(claim: Claim, wanted: list[Claim], held: dict[Claim, int]) -> int:
     same = sum(1 for other in wanted if claim.clashes(other) and not other.single) or 1
     size = claim.last - claim.first + 1
     return (size - in_the_way) // (same if not claim.single else 1)
+
+
+def short_of(fleet: Fleet, spec: ServiceSpec, at: int) -> Refusal | None:
+    """What one host lacks for one more unit, whatever else would speak for or against it."""
+    wanted, held = claims(spec), fleet.held(at)
+    clashing = [str(claim) for claim in wanted if _left(claim, wanted, held) <= 0]
+    if clashing:
+        return Refusal(kind="ports", detail=f"{', '.join(clashing)} in use")
+    free_cpu = int(fleet.cpu_milli[at] - fleet.cpu_taken[at])
+    free_memory = int(fleet.memory_bytes[at] - fleet.memory_taken[at])
+    need = spec.reservation
+    for kind, wants, free in (("cpu", need.cpu_milli, free_cpu), ("memory", need.memory_bytes, free_memory)):
+        if wants > max(free, 0):
+            return Refusal(kind=kind, detail=f"need {_amount(kind, wants)}, free is {_amount(kind, max(free, 0))}")
+    return None
 
 
 def networks(fleet: Fleet, ask: Ask, still: Flags) -> list[Room]:

@@ -108,6 +108,10 @@ class Fleet:
         else:
             held.pop(claim, None)
 
+    def held(self, at: int) -> dict[Claim, int]:
+        """Published ports in use on the host at that position. Not to be changed by callers."""
+        return self._claims.get(at, {})
+
     def holders(self) -> list[tuple[int, dict[Claim, int]]]:
         """Positions of hosts with published ports in use, and which."""
         return [(at, held) for at, held in self._claims.items() if held]

@@ -95,6 +95,7 @@ def test_one_container(assignment: UnitAssignment, seen: tuple[ObservedContainer
         (unit(), (container("exited"),), UnitState.COMPLETE),
         (unit(), (container("exited", exit_code=3),), UnitState.FAILED),
         (unit(), (container("dead", exit_code=3),), UnitState.FAILED),
+        (unit(), (container("exited", exit_code=0, interrupted=True),), UnitState.FAILED),
         (unit(engine_restarts=True), (container("restarting", exit_code=3),), UnitState.RUNNING),
         (unit(engine_restarts=True), (container("exited", restart_policy="always"),), UnitState.RUNNING),
         (unit(UnitDesired.STOPPED), (container("running"),), UnitState.PREPARING),
@@ -224,7 +225,8 @@ def test_sidekicks_start_after_and_stop_before() -> None:
 @pytest.mark.parametrize(("exit_code", "expected"), [(0, UnitState.RUNNING), (1, UnitState.FAILED)])
 def test_a_sidekick_may_end_well(exit_code: int, expected: UnitState) -> None:
     assignment = unit(containers=(API, LOG))
-    log = container("exited", id="c2", name="shop-log-1", role="log", exit_code=exit_code)
+    # One that had ended well is not spoilt when its engine is started anew.
+    log = container("exited", id="c2", name="shop-log-1", role="log", exit_code=exit_code, interrupted=True)
     seen = ObservedUnit(containers=(container(), log))
     progress = remember(assignment, seen, Progress())
     assert progress.state == expected
