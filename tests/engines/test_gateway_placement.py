@@ -63,7 +63,7 @@ def test_the_filters_of_classic_swarm(lab: Lab, docker: Docker) -> None:
 
 def test_images_draw_to_hosts_that_hold_them(lab: Lab, docker: Docker) -> None:
     lab.docker("h3", "tag", "busybox", "only-here:1")
-    until(lambda: "only-here" in docker("images").stdout, "the image is known")
+    docker.done("image", "inspect", "only-here:1")  # What agents have not told of yet, engines are asked for.
     try:
         assert run(docker, "drawn", "-e", "affinity:image==only-here") == "h3"
         assert run(docker, "driven", "-e", "affinity:image!=only-here:1") != "h3"
