@@ -112,9 +112,12 @@ class TestExec:
 class TestLogs:
     def test_of_all_hosts_merged(self, talk: Stack) -> None:
         assert len({view.host for view in talk.running()}) == 3
-        text = talk.lab.done("logs", "talk")
-        for number in (1, 2, 3):
-            assert any("line 1 of" in line for line in text.splitlines() if f"talk-talk-{number}" in line)
+
+        def all_have_begun() -> bool:
+            lines = [line for line in talk.lab.done("logs", "talk").splitlines() if "line 1 of" in line]
+            return all(any(f"talk-talk-{number}" in line for line in lines) for number in (1, 2, 3))
+
+        until(all_have_begun, "each has printed its first line", 10)
         entries = [json.loads(line) for line in talk.lab.done("logs", "--json", "-t", "talk").splitlines()]
         assert [one["at"] for one in entries] == sorted(one["at"] for one in entries)
         last = talk.lab.done("logs", "--tail", "1", "--no-log-prefix", "talk-talk-1").splitlines()

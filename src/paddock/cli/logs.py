@@ -121,7 +121,9 @@ async def _follow(client: Client, wanted: Wanted, printer: Printer, started: Seq
         def begin(views: Sequence[ContainerView], wanted: Wanted) -> None:
             for view in views:
                 key = (view.unit, view.status.id)
-                if view.status.id and key not in known and len(known) < STREAMS_AT_ONCE:
+                # An engine's stream of one that has not begun ends at once.
+                begun = view.status.id and view.status.state != "created"
+                if begun and key not in known and len(known) < STREAMS_AT_ONCE:
                     known.add(key)
                     tasks.create_task(_pump(client, view, wanted, printer))
 

@@ -10,7 +10,7 @@ from paddock.gateway.client import Answer
 from paddock.gateway.containers import found_container
 from paddock.gateway.credentials import auth_for
 from paddock.gateway.forward import Asked, forward
-from paddock.gateway.image_finding import arrived, host_for_images, names_on
+from paddock.gateway.image_finding import arrived, host_for_images, names_on, registry_host
 from paddock.gateway.problems import ApiProblem
 from paddock.gateway.router import Router
 from paddock.model.errors import PaddockError, UserError
@@ -58,6 +58,8 @@ def _place(call: Call) -> Host:
         parse(name)
     except UserError as error:
         raise ApiProblem(400, "invalid reference format") from error
+    if (host := registry_host(call, name)) is not None:
+        return host
     holders = call.cluster.images.holders(call.environment, retagged(name, tag))
     return holders[0].host if holders else host_for_images(call)
 

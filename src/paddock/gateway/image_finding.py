@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
-from paddock.core.images.reference import parse, tagged
+from paddock.core.images.reference import parse, registry_of, tagged
+from paddock.core.schedule.ports import ANY_ADDRESS, claims
 from paddock.gateway.call import Call
 from paddock.gateway.cluster import ImageOf
 from paddock.gateway.credentials import auth_for
 from paddock.gateway.hosts import answered
 from paddock.gateway.problems import ApiProblem, no_such
 from paddock.model.errors import PaddockError, UserError
-from paddock.model.objects import Host, HostId
+from paddock.model.objects import Host, HostId, Revision, Unit
 from paddock.wire.engine_http import EngineError, EngineNotFound
 
 UNTAG_TIMEOUT_S = 30.0
@@ -93,6 +94,31 @@ def host_for_images(call: Call) -> Host:
     snapshot = call.cluster.snapshot()
     busy = {host.id: sum(unit.live for unit in snapshot.units_on_host(HostId(host.id))) for host in willing}
     return min(willing, key=lambda host: (busy[host.id], host.name))
+
+
+def registry_host(call: Call, name: str) -> Host | None:
+    """`localhost:5000/app` means the host where a container of the cluster is the registry; None when there is none."""
+    address, colon, port = registry_of(name).rpartition(":")
+    if not colon or not port.isdigit() or not (address == "localhost" or address.startswith("127.")):
+        return None
+    snapshot = call.cluster.snapshot()
+    for host in call.gateway.hosts.reachable(call.environment):
+        for unit in snapshot.units_on_host(HostId(host.id)):
+            revision = snapshot.get(Revision, unit.revision)
+            if revision is not None and unit.live and _publishes(unit, revision, address, int(port)):
+                return host
+    return None
+
+
+def _publishes(unit: Unit, revision: Revision, address: str, port: int) -> bool:
+    """As it was wished, or as its engine chose."""
+    here = ("", *ANY_ADDRESS, "127.0.0.1" if address == "localhost" else address)
+    wished = any(
+        claim.single and claim.first == port and claim.protocol == "tcp" and claim.address in here
+        for claim in claims(revision.spec)
+    )
+    bound = [text.partition("->")[0].rpartition(":") for status in unit.containers for text in status.ports]
+    return wished or any(number == str(port) and at.strip("[]") in here for at, _, number in bound)
 
 
 def names_on(call: Call, host: Host) -> dict[str, str]:

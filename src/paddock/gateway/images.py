@@ -21,6 +21,7 @@ from paddock.gateway.image_finding import (
     each_holder,
     image_hosts,
     names_on,
+    registry_host,
 )
 from paddock.gateway.listing import refuse_if_all_did
 from paddock.gateway.problems import ApiProblem
@@ -123,15 +124,21 @@ async def anywhere(call: Call) -> None:
 
 
 async def distribution(call: Call) -> None:
-    host = call.gateway.hosts.any(call.environment)
-    await forward(call, Asked(host=HostId(host.id), instead=auth_for(call, call.params["name"])))
+    name = call.params["name"]
+    host = registry_host(call, name) or call.gateway.hosts.any(call.environment)
+    await forward(call, Asked(host=HostId(host.id), instead=auth_for(call, name)))
 
 
 async def push(call: Call) -> None:
     """From a host that has it; what none has, an engine refuses. Credentials pass with the request and stay nowhere."""
     name = call.params["name"]
-    holders = call.cluster.images.holders(call.environment, retagged(name, call.head.asked("tag")))
-    host = holders[0].host if holders else call.gateway.hosts.any(call.environment)
+    image = retagged(name, call.head.asked("tag"))
+    holders = call.cluster.images.holders(call.environment, image)
+    host = registry_host(call, name)
+    if host is not None and holders:
+        await bring_image(call, host, image)
+    if host is None:
+        host = holders[0].host if holders else call.gateway.hosts.any(call.environment)
     await forward(call, Asked(host=HostId(host.id), instead=auth_for(call, name)))
 
 

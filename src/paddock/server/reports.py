@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 
 import msgspec
 
@@ -21,7 +22,8 @@ MOST_WAITING = 2000
 """Reports; beyond that agents wait (their connections are not read)."""
 MOST_AT_ONCE = 500
 GATHER_S = 0.03
-"""Commits of reports are at least so far apart; the first after a pause is made at once."""
+"""Commits of reports are at least so far apart; the first after a pause is made at once, and one that somebody who
+creates a container waits for."""
 
 _Taken = tuple[Session, Report]
 
@@ -35,6 +37,7 @@ class Reports:
         self._world = world
         self._store = store
         self._queue: asyncio.Queue[_Taken] = asyncio.Queue(MOST_WAITING)
+        self._waited_for = asyncio.Event()
 
     async def take(self, session: Session, report: Report) -> None:
         """Waits while too many reports wait. A report of another session than its connection's changes nothing."""
@@ -42,6 +45,8 @@ class Reports:
             self._world.probe("report of a stale session ignored")
             return
         await self._queue.put((session, report))
+        if any(told.state == UnitState.PREPARED for told in report.units):
+            self._waited_for.set()
 
     async def run(self) -> None:
         """Until cancelled."""
@@ -50,7 +55,10 @@ class Reports:
             batch = [await self._queue.get()]
             pause_s = next_s - self._world.clock.monotonic_s()
             if pause_s > 0:
-                await asyncio.sleep(pause_s)
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(pause_s):
+                        await self._waited_for.wait()
+            self._waited_for.clear()
             next_s = self._world.clock.monotonic_s() + GATHER_S
             while len(batch) < MOST_AT_ONCE and not self._queue.empty():
                 batch.append(self._queue.get_nowait())

@@ -9,8 +9,10 @@ from pathlib import Path
 import msgspec
 import pytest
 
+import paddock.server.reports as reports_module
 from paddock.model.changes import Delete, Put
-from paddock.model.objects import HostState
+from paddock.model.objects import HostState, UnitId, UnitState
+from paddock.model.reports import UnitReport
 from paddock.server.plane import ControlPlane
 from paddock.server.views import unit_views
 from paddock.sim.loop import run
@@ -313,6 +315,20 @@ def test_what_was_known_before_a_host_was_away_counts_once_it_is_heard_of_again(
         await again.say(Report(session=again.session, number=2, units=(), whole=True))
         await again.hears(Reported)
         assert not host_of(plane, id).unheard
+
+    play(tmp_path, scene)
+
+
+def test_what_a_create_waits_for_is_not_gathered(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reports_module, "GATHER_S", 1000.0)
+
+    async def scene(plane: ControlPlane) -> None:
+        agent = PlayedAgent(plane, await add_host(plane))
+        await agent.hello()
+        for number, state in enumerate((UnitState.PREPARING, UnitState.PREPARED), start=1):
+            told = UnitReport(unit=UnitId("u"), state=state)
+            await agent.say(Report(session=agent.session, number=number, units=(told,)))
+            assert (await agent.hears(Reported)).number == number
 
     play(tmp_path, scene)
 

@@ -122,6 +122,13 @@ class Cable:
         run("ip", "-n", self.name, "link", "add", "lan", "type", "bridge", "forward_delay", "0")
         run("ip", "-n", self.name, "link", "set", "lan", "up")
 
+    def reboot(self, base: Path) -> None:
+        """In order: every program is asked to end first."""
+        self.run("systemctl reboot")
+        until(lambda: not Path(f"/proc/{self.pid}").exists(), f"{self.name} goes down", BOOT_WITHIN_S)
+        self.pid = 0
+        self.start(base)
+
     def remove(self) -> None:
         run("ip", "netns", "delete", self.name)
 
@@ -148,6 +155,8 @@ class Machine:
         for part in ("upper", "work", "root", "docker"):
             (self.folder / part).mkdir(parents=True, exist_ok=True)
         (self.folder / "console").touch()
+        (self.folder / "upper" / "etc").mkdir(exist_ok=True)
+        (self.folder / "upper" / "etc" / "hostname").write_text(f"{self.name}\n")
         self.cgroup.make()
         _fill_cpuset(self.cgroup)
         variables = {
@@ -166,6 +175,13 @@ class Machine:
         self.cable.plug(self.name, self.pid, self.address)
         until(lambda: self.state() in ("running", "degraded"), f"{self.name} boots, see {self.folder}", BOOT_WITHIN_S)
 
+    def copy(self, other: Machine) -> None:
+        """Becomes what the other is, but for what every machine has of its own. Before the first start."""
+        self.folder.mkdir()
+        run("cp", "-a", str(other.folder / "upper"), str(self.folder / "upper"))
+        (self.folder / "upper" / "etc" / "machine-id").write_text("")
+        shutil.rmtree(self.folder / "upper" / "var" / "log", ignore_errors=True)
+
     def state(self) -> str:
         return self.run("systemctl is-system-running").stdout.strip()
 
@@ -177,10 +193,16 @@ class Machine:
             self.pid = 0
         self.cgroup.kill()
 
+    def reboot(self, base: Path) -> None:
+        """In order: every program is asked to end first."""
+        self.run("systemctl reboot")
+        until(lambda: not Path(f"/proc/{self.pid}").exists(), f"{self.name} goes down", BOOT_WITHIN_S)
+        self.pid = 0
+        self.start(base)
+
     def remove(self) -> None:
         self.kill()
         self.cgroup.remove()
-        shutil.rmtree(self.folder)
 
     def run(self, text: str) -> subprocess.CompletedProcess[str]:
         enter = ["nsenter", f"--target={self.pid}", "--all", "--wdns=/root"]
