@@ -141,6 +141,8 @@ def test_a_start_that_fails_says_why(machines: dict[str, Machine]) -> None:
     assert (taken.returncode, early.returncode) == (1, 1)
     assert "paddock-server did not start: paddock server: port 7443 of this machine cannot be opened" in taken.stderr
     assert "paddock-agent did not start: paddock: this host has not joined a server" in early.stderr
+    wrong = machine.run("paddock server install --pool nonsense")
+    assert (wrong.returncode, "--pool nonsense" in wrong.stderr) == (2, True)
     assert machine.do("systemctl show -P NRestarts paddock-server paddock-agent").split() == ["0", "0"]
     machine.do("systemctl stop holder; paddock server uninstall; paddock agent uninstall; rm -r /var/lib/paddock")
     assert machine.do("systemctl list-units --all --no-legend 'paddock*'") == ""
