@@ -5,6 +5,7 @@ Debian comes from its archive once (`debian`) and lies below all machines unchan
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import shlex
@@ -32,7 +33,7 @@ MASKED = (
 )  # fmt: skip
 """What would reach out of the namespaces into the kernel, or do work nobody asked for here."""
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
-MAKE_WITHIN_S = 900.0
+MAKE_WITHIN_S = 400.0
 BOOT_WITHIN_S = 60.0
 COMMAND_WITHIN_S = 120.0
 
@@ -122,13 +123,6 @@ class Cable:
         run("ip", "-n", self.name, "link", "add", "lan", "type", "bridge", "forward_delay", "0")
         run("ip", "-n", self.name, "link", "set", "lan", "up")
 
-    def reboot(self, base: Path) -> None:
-        """In order: every program is asked to end first."""
-        self.run("systemctl reboot")
-        until(lambda: not Path(f"/proc/{self.pid}").exists(), f"{self.name} goes down", BOOT_WITHIN_S)
-        self.pid = 0
-        self.start(base)
-
     def remove(self) -> None:
         run("ip", "netns", "delete", self.name)
 
@@ -173,7 +167,8 @@ class Machine:
             )  # fmt: skip
         self.pid = int(done.stdout)
         self.cable.plug(self.name, self.pid, self.address)
-        until(lambda: self.state() in ("running", "degraded"), f"{self.name} boots, see {self.folder}", BOOT_WITHIN_S)
+        until(lambda: self.booted() or not self.alive(), f"{self.name} boots, see {self.folder}", BOOT_WITHIN_S)
+        assert self.alive(), f"{self.name}: systemd ended at once; is fs.inotify.max_user_instances used up?"
 
     def copy(self, other: Machine) -> None:
         """Becomes what the other is, but for what every machine has of its own. Before the first start."""
@@ -182,21 +177,28 @@ class Machine:
         (self.folder / "upper" / "etc" / "machine-id").write_text("")
         shutil.rmtree(self.folder / "upper" / "var" / "log", ignore_errors=True)
 
+    def alive(self) -> bool:
+        return Path(f"/proc/{self.pid}").exists()
+
+    def booted(self) -> bool:
+        return self.state() in ("running", "degraded")
+
     def state(self) -> str:
         return self.run("systemctl is-system-running").stdout.strip()
 
     def kill(self) -> None:
         """Power failure: everything within is gone when this returns."""
         if self.pid:
-            os.kill(self.pid, signal.SIGKILL)
-            until(lambda: not Path(f"/proc/{self.pid}").exists(), f"{self.name} is off")
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(self.pid, signal.SIGKILL)
+            until(lambda: not self.alive(), f"{self.name} is off")
             self.pid = 0
         self.cgroup.kill()
 
     def reboot(self, base: Path) -> None:
         """In order: every program is asked to end first."""
         self.run("systemctl reboot")
-        until(lambda: not Path(f"/proc/{self.pid}").exists(), f"{self.name} goes down", BOOT_WITHIN_S)
+        until(lambda: not self.alive(), f"{self.name} goes down", BOOT_WITHIN_S)
         self.pid = 0
         self.start(base)
 

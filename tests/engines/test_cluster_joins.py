@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 import cluster_lab
-from cluster_lab import SLEEP, Going, Lab, nothing_double, settled
+from cluster_lab import SLEEP, Lab, nothing_double, settled
 from paddock.wire.join_token import JoinToken, decode_token, encode_token
 from waiting import until
 
@@ -73,15 +73,16 @@ def test_a_cloned_identity_is_refused(lab: Lab, tmp_path: Path) -> None:
         source = Path(f"/proc/{lab.pid('h1', 'agent')}/root{IDENTITY}")
         target = Path(f"/proc/{lab.pid('h2', 'agent')}/root/run/clone")
         shutil.copytree(source, target)
-        own = [f"PYTHONPATH={lab.environment['PYTHONPATH']}", "HOME=/root"]
-        argv = [*lab.ground.entering("h2"), "env", *own, *lab.argv("agent", "run", "--data", "/run/clone")]
-        clone = Going(argv, lab.environment)
+        own = {"PYTHONPATH": lab.environment["PYTHONPATH"], "HOME": "/root"}
+        log = tmp_path / "log"
+        lab.ground.run("h2", lab.argv("agent", "run", "--data", "/run/clone"), label="clone", env=own, log=log)
         try:
-            until(lambda: clone.says("identity") or clone.says("clone"), "it is told why it is refused", 30)
-            assert "h1" in clone.said, clone.said
+            until(lambda: re.search("identity|clone", log.read_text()) is not None, "it is told why it is refused", 30)
+            assert "h1" in log.read_text()
         finally:
-            clone.end(signal.SIGTERM)
+            lab.ground.end("h2", "clone")
             shutil.rmtree(target)
+        assert lab.ground.pid("h2", "clone") is None
         lab.all_active()
         until(lambda: settled(stack, "a", 3), "all is as it was", 20)
         assert {view.name: view.id for view in stack.running()} == before

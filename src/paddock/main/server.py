@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from ipaddress import IPv4Network
 from pathlib import Path
 
 from paddock.cli.command import REQUIRED, App, Argument, Exit, Invocation, Option, examples
@@ -10,6 +11,7 @@ from paddock.cli.connection import connected
 from paddock.cli.connection import run as run_client
 from paddock.cli.output import say
 from paddock.main import systemd
+from paddock.model.errors import UserError
 
 app = App(invoke_without_command=True)
 
@@ -67,6 +69,7 @@ def run_server(
     admin_key_file: bool = KEY_FILE,
 ) -> None:
     """Run the server here, in the foreground."""
+    _check_pools(pool)
     from paddock.main.gateway import docker_api
     from paddock.server.config import ServerConfig
     from paddock.server.main import run_server as serve
@@ -96,6 +99,7 @@ def install(
     no_start: bool = Option(False, "--no-start", help="Only write the unit."),
 ) -> None:
     """Write a unit of systemd and start it. The first admin key is then in DATA/admin.key."""
+    _check_pools(pool)
     options = ["--data", data, "--api-port", str(api_port), "--agents-port", str(agents_port)]
     options += ["--docker-port", str(docker_port), "--admin-key-file"]
     options += ["--listen", listen] if listen else []
@@ -111,6 +115,14 @@ def install(
     )
     systemd.install(unit, start=not no_start)
     say(f"the first admin key is in {data}/admin.key, the CA in {data}/ca.crt; `paddock context create` takes both")
+
+
+def _check_pools(pools: list[str]) -> None:
+    for pool in pools:
+        try:
+            IPv4Network(pool)
+        except ValueError as error:
+            raise UserError(f"--pool {pool}: {error}", hint="a subnet is written like 10.128.0.0/12") from None
 
 
 @app.command(
