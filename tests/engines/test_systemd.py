@@ -30,6 +30,10 @@ pytestmark = [
         sys.platform != "linux" or bool(systemd_machine.missing()),
         reason=f"UNITS NOT RUN BY SYSTEMD: {systemd_machine.missing()}",
     ),
+    pytest.mark.skipif(
+        not os.environ.get("PADDOCK_TEST_SYSTEMD"),
+        reason="UNITS NOT RUN BY SYSTEMD: it takes minutes; PADDOCK_TEST_SYSTEMD=1 asks for it",
+    ),
 ]
 
 GUIDE = DOCS / "guides" / "real-machines.md"

@@ -11,6 +11,7 @@ docker cp box:/nothing .
 docker cp nothing box:/ 2>/dev/null
 # may differ: its engine knows it by its id
 docker cp x box:/no/such/place/x
+# may differ: a client that is answered while it still sends may say that it could not send all
 docker cp x nobody:/
 docker cp -a box:/in copy; find copy | sort
 docker cp -L box:/bin/sh shell; test -s shell
