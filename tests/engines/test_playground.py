@@ -396,4 +396,4 @@ def test_down_leaves_nothing() -> None:
     this.down()
     assert_nothing_left(this)
     # The machine's init reaps the dead in its own time, and until then they show the namespace they were in.
-    until(lambda: not {namespace(pid, kind) for pid in all_pids() for kind in KINDS} & held, "no namespace is left")
+    until(lambda: not {namespace(pid, kind) for pid in all_pids() for kind in KINDS} & held, "no namespace is left", 30)
