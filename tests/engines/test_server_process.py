@@ -23,6 +23,8 @@ from paddock.world.world import machine_world
 from serving import admin, client_of, config_in, running_server
 from unit.server.test_api import stack
 
+pytestmark = pytest.mark.engines
+
 CODE = """
 import sys
 from paddock.server.config import ServerConfig
@@ -39,7 +41,7 @@ def free_ports() -> tuple[int, int]:
 
 @contextmanager
 def process(data: Path, ports: tuple[int, int] | None = None) -> Iterator[subprocess.Popen[str]]:
-    source = str(Path(__file__).parents[3] / "src")
+    source = str(Path(__file__).parents[2] / "src")
     command = [sys.executable, "-c", CODE, str(data), *map(str, ports or free_ports())]
     server = subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env={**os.environ, "PYTHONPATH": source}
