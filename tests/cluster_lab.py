@@ -42,9 +42,11 @@ class Going:
     """A command that goes on, and what it has said so far."""
 
     def __init__(self, argv: Sequence[str], environment: Mapping[str, str]) -> None:
+        # Tests that run in the background have it ignored, and so would what they start.
         self.process = subprocess.Popen(
-            argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env=environment
-        )
+            argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env=environment,
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+        )  # fmt: skip
         assert self.process.stdout is not None
         self._descriptor = self.process.stdout.fileno()
         os.set_blocking(self._descriptor, False)
