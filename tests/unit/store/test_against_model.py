@@ -154,5 +154,5 @@ class StoreAndModel(RuleBasedStateMachine):
 
 TestStoreAndModel = StoreAndModel.TestCase
 TestStoreAndModel.settings = settings(
-    max_examples=100, stateful_step_count=25, deadline=None, derandomize=True, phases=NO_SHRINK
+    max_examples=50, stateful_step_count=25, deadline=None, derandomize=True, phases=NO_SHRINK
 )
