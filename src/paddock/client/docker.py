@@ -7,14 +7,12 @@ import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from websockets.asyncio.client import ClientConnection, connect
-from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidStatus
+from websockets.asyncio.client import ClientConnection
+from websockets.exceptions import ConnectionClosed
 
-from paddock.client.connection import CONNECT_TIMEOUT_S, Connections, error_of
-from paddock.model.errors import Transient
+from paddock.client.connection import Connections
+from paddock.client.websocket import opened
 from paddock.wire.engine_http import READ_BYTES, ByteStream, EngineHttp
-
-MOST_MESSAGE_BYTES = 2**20
 
 
 @asynccontextmanager
@@ -24,7 +22,7 @@ async def docker_api(connections: Connections, path: str) -> AsyncIterator[Engin
         carrying: list[asyncio.Task[None]] = []
 
         async def dial() -> ByteStream:
-            there = await _connected(connections, path)
+            there = await opened(connections, path)
             ours, theirs = socket.socketpair()
             near = await asyncio.open_unix_connection(sock=theirs, limit=READ_BYTES)
             carrying.append(tasks.create_task(_carry(there, *near)))
@@ -37,26 +35,6 @@ async def docker_api(connections: Connections, path: str) -> AsyncIterator[Engin
             await engine.close()
             for task in carrying:
                 task.cancel()
-
-
-async def _connected(connections: Connections, path: str) -> ClientConnection:
-    headers = [(name, value) for name, value in connections.headers() if name == "Authorization"]
-    host = f"[{connections.host}]" if ":" in connections.host else connections.host
-    try:
-        return await connect(
-            f"wss://{host}:{connections.port}{path}",
-            ssl=connections.tls,
-            additional_headers=headers,
-            compression=None,
-            open_timeout=CONNECT_TIMEOUT_S,
-            ping_interval=None,
-            max_size=MOST_MESSAGE_BYTES,
-            proxy=None,
-        )
-    except InvalidStatus as refused:
-        raise error_of(refused.response.status_code, bytes(refused.response.body or b"")) from refused
-    except (OSError, TimeoutError, InvalidHandshake) as error:
-        raise Transient(f"the server at {connections.server} cannot be reached: {error}") from error
 
 
 async def _carry(there: ClientConnection, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

@@ -7,14 +7,13 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import msgspec
-from websockets.asyncio.client import ClientConnection, connect
-from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidStatus
+from websockets.asyncio.client import ClientConnection
+from websockets.exceptions import ConnectionClosed
 
-from paddock.client.connection import CONNECT_TIMEOUT_S, Connections, error_of
+from paddock.client.connection import Connections
+from paddock.client.websocket import opened
 from paddock.model.errors import Transient
 from paddock.wire.api import ExecControl, ExecEnd, ExecStart
-
-MOST_MESSAGE_BYTES = 2**22
 
 
 class ExecStream:
@@ -57,24 +56,7 @@ class ExecStream:
 @asynccontextmanager
 async def open_exec(connections: Connections, path: str, start: ExecStart) -> AsyncIterator[ExecStream]:
     """Raises what the server answers when it refuses; what the engine refuses is in `ExecEnd.error`."""
-    headers = [(name, value) for name, value in connections.headers() if name == "Authorization"]
-    host = f"[{connections.host}]" if ":" in connections.host else connections.host
-    connecting = connect(
-        f"wss://{host}:{connections.port}{path}",
-        ssl=connections.tls,
-        additional_headers=headers,
-        compression=None,
-        open_timeout=CONNECT_TIMEOUT_S,
-        ping_interval=None,
-        max_size=MOST_MESSAGE_BYTES,
-        proxy=None,
-    )
-    try:
-        connection = await connecting
-    except InvalidStatus as refused:
-        raise error_of(refused.response.status_code, bytes(refused.response.body or b"")) from refused
-    except (OSError, TimeoutError, InvalidHandshake) as error:
-        raise Transient(f"the server at {connections.server} cannot be reached: {error}") from error
+    connection = await opened(connections, path)
     try:
         with contextlib.suppress(ConnectionClosed):  # what the server had to say instead can still be read
             await connection.send(msgspec.json.encode(start).decode())
