@@ -5,11 +5,13 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 import cluster_lab
 from cluster_lab import Lab
+from docker_client import Docker
 
 
 @pytest.fixture(scope="session")
@@ -25,3 +27,21 @@ def lab(session_lab: Lab) -> Lab:
     """All hosts are active when a test begins, whatever the one before did."""
     session_lab.all_active()
     return session_lab
+
+
+@pytest.fixture
+def path(lab: Lab) -> Path:
+    """The cluster's Docker socket."""
+    return lab.ground.root / "server" / "docker.sock"
+
+
+@pytest.fixture
+def docker(path: Path, tmp_path: Path) -> Iterator[Docker]:
+    """docker against the cluster. What a test leaves behind is removed."""
+    client = Docker(path, tmp_path / "docker")
+    yield client
+    names = client("ps", "-aq").stdout.split()
+    if names:
+        client("rm", "-f", "-v", *names)
+    client("network", "prune", "-f")
+    client("volume", "prune", "-f", "--all")

@@ -6,7 +6,6 @@ import io
 import json
 import tarfile
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -21,17 +20,6 @@ pytestmark = [pytest.mark.engines, pytest.mark.skipif(bool(missing()), reason=mi
 @pytest.fixture
 def cluster(lab: Lab) -> Lab:
     return lab
-
-
-@pytest.fixture
-def docker(cluster: Lab, tmp_path: Path) -> Iterator[Docker]:
-    client = Docker(cluster.ground.root / "server" / "docker.sock", tmp_path / "docker")
-    yield client
-    names = client("ps", "-aq").stdout.split()
-    if names:
-        client("rm", "-f", "-v", *names)
-    client("network", "prune", "-f")
-    client("volume", "prune", "-f", "--all")
 
 
 def test_version_and_info(docker: Docker) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import json
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import quote
 
@@ -33,21 +32,6 @@ FILTERS: list[dict[str, list[str]]] = [
     {"scope": ["swarm"]},
     {"nosuch": ["x"], "event": ["destroy"]},
 ]
-
-
-@pytest.fixture
-def path(lab: Lab) -> Path:
-    return lab.ground.root / "server" / "docker.sock"
-
-
-@pytest.fixture
-def docker(path: Path, tmp_path: Path) -> Iterator[Docker]:
-    client = Docker(path, tmp_path / "docker")
-    yield client
-    names = client("ps", "-aq").stdout.split()
-    if names:
-        client("rm", "-f", "-v", *names)
-    client("network", "rm", "events-net")
 
 
 def lives(docker: Docker, number: int, host: str, label: str) -> None:

@@ -3,26 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from cluster_lab import Lab
 from docker_client import Docker, missing
 
 pytestmark = [pytest.mark.engines, pytest.mark.skipif(bool(missing()), reason=missing())]
-
-
-@pytest.fixture
-def docker(lab: Lab, tmp_path: Path) -> Iterator[Docker]:
-    client = Docker(lab.ground.root / "server" / "docker.sock", tmp_path / "docker")
-    yield client
-    names = client("ps", "-aq").stdout.split()
-    if names:
-        client("rm", "-f", "-v", *names)
-    client("network", "prune", "-f")
-    client("volume", "prune", "-f", "--all")
 
 
 def on(host: str) -> tuple[str, str]:

@@ -23,18 +23,12 @@ MOVED_WITHIN_S = 30.0
 
 
 @pytest.fixture
-def docker(lab: Lab, tmp_path: Path) -> Iterator[Docker]:
-    client = Docker(lab.ground.root / "server" / "docker.sock", tmp_path / "docker")
-    yield client
+def docker(lab: Lab, docker: Docker) -> Iterator[Docker]:
+    yield docker
     for host in lab.hosts:
         lab.ground.heal(host)
         lab.ground.start(host)
     lab.all_active()
-    names = client("ps", "-aq").stdout.split()
-    if names:
-        client("rm", "-f", "-v", *names)
-    client("network", "prune", "-f")
-    client("volume", "prune", "-f", "--all")
 
 
 def run(docker: Docker, name: str, *options: str) -> str:

@@ -6,7 +6,6 @@ import base64
 import hashlib
 import json
 import struct
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -24,20 +23,6 @@ H2C = "Connection: Upgrade\nUpgrade: h2c\n"
 HTTP2_PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 HTTP2_SETTINGS = 4
 WEBSOCKET_GUID = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
-
-
-@pytest.fixture
-def path(lab: Lab) -> Path:
-    return lab.ground.root / "server" / "docker.sock"
-
-
-@pytest.fixture
-def docker(path: Path, tmp_path: Path) -> Iterator[Docker]:
-    client = Docker(path, tmp_path / "docker")
-    yield client
-    names = client("ps", "-aq").stdout.split()
-    if names:
-        client("rm", "-f", "-v", *names)
 
 
 @pytest.fixture

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
@@ -22,11 +21,9 @@ OF_THE_MACHINE = [word for folder in ("/usr", "/lib", "/lib64") for word in ("-v
 
 
 @pytest.fixture
-def docker(lab: Lab, tmp_path: Path) -> Iterator[Docker]:
-    client = Docker(lab.ground.root / "server" / "docker.sock", tmp_path / "docker")
-    yield client
-    client("rm", "-f", "-v", *client("ps", "-aq").stdout.split())
-    client("rmi", "-f", "localhost:5077/app:1")
+def docker(docker: Docker) -> Iterator[Docker]:
+    yield docker
+    docker("rmi", "-f", "localhost:5077/app:1")
 
 
 @pytest.mark.parametrize("published", ["5077:5000", "127.0.0.1:5077:5000"])

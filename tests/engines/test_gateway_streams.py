@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import resource
 import time
-from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -22,20 +21,6 @@ pytestmark = [pytest.mark.engines, pytest.mark.skipif(bool(missing()), reason=mi
 @pytest.fixture
 def cluster(lab: Lab) -> Lab:
     return lab
-
-
-@pytest.fixture
-def path(cluster: Lab) -> Path:
-    return cluster.ground.root / "server" / "docker.sock"
-
-
-@pytest.fixture
-def docker(path: Path, tmp_path: Path) -> Iterator[Docker]:
-    client = Docker(path, tmp_path / "docker")
-    yield client
-    names = client("ps", "-aq").stdout.split()
-    if names:
-        client("rm", "-f", "-v", *names)
 
 
 def answer(path: Path, method: str, target: str, body: object = None) -> tuple[int, Any]:
