@@ -33,6 +33,7 @@ from paddock.model.assignment import (
 )
 from paddock.model.objects import FileId, NetworkId, UnitDesired, UnitId, UnitState, VolumeId
 from paddock.wire.engine_http import EngineHttp, unix_dial
+from paddock.wire.messages import Assign, Goodbye
 from paddock.world.world import machine_world
 from waiting import until_async
 
@@ -229,6 +230,34 @@ def test_an_agent_without_its_ledger_finds_its_containers_by_their_labels(bench:
 
             await until_async(swept, "the container in no assignment is gone, the foreign one is not", within_s=30)
             assert (await b.inspect("shop-api-1"))["State"] == before["State"]
+
+    bench(scenario)
+
+
+def test_a_copy_of_an_agent_touches_nothing(bench: Run) -> None:
+    """Its ledger is another host's: it would make that host's containers, and remove those that are here."""
+
+    async def scenario(bench: Bench) -> None:
+        async with bench.agent():
+            await bench.peer.assign(unit())
+            await bench.peer.until_state(ONE, UnitState.RUNNING)
+        before = await bench.containers()
+        ledger = Ledger(bench.data / "ledger.db", Sealing(bench.data / "ledger.key", machine_world()))
+        ledger.apply(
+            Assign(version=ledger.version + 1, since=ledger.version, items=(unit(TWO),), dropped=(f"unit/{ONE}",))
+        )
+        ledger.forget(ONE)
+        await ledger.sync()
+        ledger.close()
+        bench.peer.refusal = Goodbye(reason="another agent is connected", doubled=True)
+        said = len(bench.peer.hellos)
+        async with bench.agent() as agent:
+            await until_async(lambda: len(bench.peer.hellos) > said + 2, "it was refused again and again", 20)
+            assert agent.observer.containers()
+            assert await bench.containers() == before
+            bench.peer.refusal = None
+            bench.peer.items = {f"unit/{TWO}": unit(TWO)}
+            await bench.peer.until_state(TWO, UnitState.RUNNING)
 
     bench(scenario)
 

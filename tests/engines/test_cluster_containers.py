@@ -80,9 +80,9 @@ services:
     deploy: {restart_policy: {condition: any}}
 """
     with cluster_lab.stack(lab, "crashing", tmp_path, text) as stack:
-        done = stack.up()
+        done = stack.up("--wait")  # without it, a look at the moment that it runs is enough
         assert done.returncode == 1, (done.stdout, done.stderr)
-        assert "7" in done.stderr
+        assert "exit code 7" in done.stderr
 
         def backs_off() -> bool:
             return any(view.waiting and "backs off" in view.waiting.reason for view in stack.views("crash"))

@@ -63,6 +63,9 @@ class Agent:
         self._instance = around.world.new_id("instance")
         self._connected = True
         """Until the first try has failed: a container that ended while the agent was away is not judged before."""
+        self._alone = asyncio.Event()
+        """Set once the server has welcomed us, or could not be asked. Until then we may be the copy of an agent, on a
+        host whose containers are in nobody's assignment but that host's own."""
         self._session: Session | None = None
         self._facts = HostFacts()
         self._streams: asyncio.Queue[OpenStream] = asyncio.Queue(MOST_STREAMS)
@@ -95,18 +98,22 @@ class Agent:
             for forever in (
                 self.observer.follow,
                 self.observer.look,
-                self.networks.run,
-                self.networks.follow_kernel,
-                self.volumes.run,
                 self.images.follow,
                 self.images.run,
-                self.keeper.run,
                 self._keep_connected,
                 self._follow_facts,
                 self._keep_certificate,
             ):
                 group.create_task(forever(), name=forever.__qualname__)
+            group.create_task(self._act(), name="act")
             await self._carry_streams(group)
+
+    async def _act(self) -> None:
+        """What changes the host."""
+        await self._alone.wait()
+        async with asyncio.TaskGroup() as group:
+            for forever in (self.networks.run, self.networks.follow_kernel, self.volumes.run, self.keeper.run):
+                group.create_task(forever(), name=forever.__qualname__)
 
     async def _keep_connected(self) -> None:
         backoff = Backoff(self._world, FIRST_RECONNECT_S, MOST_RECONNECT_S)
@@ -144,6 +151,7 @@ class Agent:
         try:
             channel = await self._around.dial()
         except (Transient, ChannelClosed) as error:
+            self._alone.set()
             return str(error)
         told = Told(
             assigned=self.keeper.assigned,
@@ -151,8 +159,11 @@ class Agent:
             welcomed=self._welcomed,
             image_news=self.images.heard,
         )
-        self._session = Session(channel, self._around.ledger, self.reports, told, self._world)
-        return await self._session.run(self._host, self._instance, self._facts)
+        self._session = session = Session(channel, self._around.ledger, self.reports, told, self._world)
+        reason = await session.run(self._host, self._instance, self._facts)
+        if not session.doubled:
+            self._alone.set()
+        return reason
 
     def _welcomed(self, welcome: Welcome) -> None:
         self._world.log.info("connected", host=welcome.name, environment=welcome.environment, session=welcome.session)
@@ -160,6 +171,7 @@ class Agent:
             self._around.ledger.set_session(welcome.session)
         except Transient as trouble:
             self._world.log.error("the session number cannot be kept", error=str(trouble))
+        self._alone.set()
         self._set_connected(connected=True)
         if self._session is not None:
             self.images.begin_session(self._session)

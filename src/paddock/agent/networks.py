@@ -91,6 +91,8 @@ class Networks:
     async def ensure(self, container: ContainerAssignment) -> dict[NetworkId, NetworkAssignment]:
         """The container's networks, made on the engine where they were not."""
         wanted = self.of(container)
+        if not self._listed:
+            await self._list()
         async with self._ensuring:
             for network in wanted.values():
                 if self._there.get(network.network) != network:
@@ -122,14 +124,36 @@ class Networks:
         return False
 
     async def _make_room(self, wanted: NetworkAssignment) -> None:
-        """A name, a number and a subnet are free again before every host has given up the network that had them."""
+        """A name, a number and a subnet are free again before every host has given up the network that had them.
+
+        What this host was never told of is of an earlier life of it, and may have any of the three.
+        """
         needed = self._needed()
         for network, there in list(self._there.items()):
-            if there is None or network in needed or network == wanted.network or not _clash(there, wanted):
+            if network in needed or network == wanted.network:
                 continue
-            await self._engine.apply(RemoveNetwork(name=there.engine_name))
-            self._there.pop(network, None)
-            self._world.log.info("network is gone from the engine", network=there.engine_name)
+            if there is None:
+                await self._remove_leftover(network)
+            elif _clash(there, wanted):
+                await self._remove(network)
+
+    async def _remove_leftover(self, network: NetworkId) -> None:
+        """Raises `Transient` while containers of before are on it. Those of others may be on it for ever."""
+        if network in self._ledger.networks:
+            return
+        try:
+            await self._remove(network)
+        except (Transient, Refused) as error:
+            if self._being_left(network):
+                raise
+            self._world.log.info("network stays for now", network=self._found_names.get(network), reason=str(error))
+
+    async def _remove(self, network: NetworkId) -> None:
+        there = self._there[network]
+        name = there.engine_name if there is not None else self._found_names.get(network, "")
+        await self._engine.apply(RemoveNetwork(name=name))
+        self._there.pop(network, None)
+        self._world.log.info("network is gone from the engine", network=name)
 
     async def settle(self, container: ContainerAssignment) -> None:
         """Until the kernel knows the container's networks. Not for ever: it starts anyway and is reached later."""
@@ -233,15 +257,10 @@ class Networks:
             async with self._ensuring:
                 if network in self._needed() or network not in self._there:
                     continue
-                gone = self._there[network]
-                name = gone.engine_name if gone is not None else self._found_names.get(network, "")
                 try:
-                    await self._engine.apply(RemoveNetwork(name=name))
+                    await self._remove(network)
                 except (Transient, Refused) as error:
-                    self._world.log.info("network stays for now", network=name, reason=str(error))
-                    continue
-                self._there.pop(network, None)
-                self._world.log.info("network is gone from the engine", network=name)
+                    self._world.log.info("network stays for now", network=network, reason=str(error))
 
     def _needed(self) -> dict[NetworkId, None]:
         return {

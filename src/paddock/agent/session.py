@@ -76,6 +76,8 @@ class Session:
         self._over = asyncio.Event()
         self._reason = ""
         self._final = ""
+        self.doubled = False
+        """Another agent with this host's identity is connected."""
         self._sending = asyncio.Lock()
         self._sent_at_s = 0.0
         self._renewed: asyncio.Queue[str] = asyncio.Queue(1)
@@ -259,6 +261,7 @@ class Session:
         return message
 
     def _goodbye(self, message: Goodbye) -> None:
+        self.doubled = message.doubled
         if message.final:
             self._final = message.reason
         self._end(message.reason)

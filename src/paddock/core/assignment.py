@@ -136,8 +136,13 @@ def _kept(before: T, now: T) -> T:
 
 
 def held(unit: Unit) -> bool:
-    """Its host must know of it: something of it is, or may be, there."""
-    return unit.host is not None and unit.state != UnitState.NEW and unit.state not in GONE
+    """Its host must know of it: something of it is, or may be, there.
+
+    What is left of a unit that was given up is known by its label, but what was adopted has none.
+    """
+    if unit.host is None or unit.state == UnitState.NEW:
+        return False
+    return unit.state not in GONE or (unit.state == UnitState.ORPHANED and bool(unit.adopts))
 
 
 class _Common:

@@ -348,12 +348,13 @@ class DockerEngine:
         wanted = step.network
         found = await self._found(f"/networks/{wanted.engine_name}")
         if found is not None:
-            if (found.get("Labels") or {}).get(NETWORK_LABEL) != wanted.network:
+            labelled = (found.get("Labels") or {}).get(NETWORK_LABEL)
+            if not labelled:
                 raise StepRefused(
                     f"this host has a network {wanted.engine_name} of its own (driver {found.get('Driver')}): remove "
                     "or rename it, or give the network in the compose file another name"
                 )
-            if same_network(found, wanted):
+            if labelled == wanted.network and same_network(found, wanted):
                 return
             await self._remove_network_of_before(found, wanted.engine_name)
         await self._http.call("POST", "/networks/create", body=network_body(wanted), timeout_s=NETWORK_TIMEOUT_S)

@@ -51,9 +51,9 @@ Sign = Callable[[str, str, float], tuple[str, str]]
 class Unwelcome(Exception):
     """The agent is sent away. Never leaves this module."""
 
-    def __init__(self, reason: str, *, final: bool) -> None:
+    def __init__(self, reason: str, *, final: bool, doubled: bool = False) -> None:
         super().__init__(reason)
-        self.goodbye = Goodbye(reason=reason, final=final)
+        self.goodbye = Goodbye(reason=reason, final=final, doubled=doubled)
 
 
 class Sessions:
@@ -207,6 +207,7 @@ class Sessions:
             f"another agent with the identity of {peer.host} is connected from {other.peer.address or 'elsewhere'}; "
             "if this machine was cloned, remove the copy's agent data and join it with a token of its own",
             final=False,
+            doubled=True,
         )
 
     def _activation(self, hello: Hello) -> Callable[[Snapshot], Decision[tuple[int, str, str]]]:

@@ -291,8 +291,6 @@ class EngineClient:
         await engine.pace(0.01, 0.2)
         found = engine.networks.get(wanted.engine_name)
         if found is not None:
-            if found.wanted.network != wanted.network:
-                raise StepRefused(f"this host has a network {wanted.engine_name} of its own")
             if found.wanted == wanted:
                 return
             if engine.attached(wanted.engine_name):

@@ -155,10 +155,12 @@ class FetchedImage(Message, frozen=True, kw_only=True):
 
 
 class Goodbye(Message, frozen=True, kw_only=True):
-    """The server ends the session. `final`: coming back will not help until somebody acts on `reason`."""
+    """The server ends the session. `final`: coming back will not help until somebody acts on `reason`. `doubled`:
+    another agent with this identity is connected."""
 
     reason: str
     final: bool = False
+    doubled: bool = False
 
 
 FromAgent = Hello | Heartbeat | Confirm | Report | Facts | Images | FetchImage | Renew

@@ -82,6 +82,9 @@ def unit(name: str, network: NetworkAssignment) -> UnitAssignment:
 class Held(Gated):
     """An engine on which containers hold the network as it was."""
 
+    async def networks(self) -> dict[NetworkId, str]:
+        return {}
+
     async def apply(self, step: AnyStep) -> str:
         raise NetworkHeld("the network has active endpoints")
 
@@ -149,3 +152,17 @@ def test_a_network_makes_room_for_the_one_that_has_its_number_now(tmp_path: Path
         ledger.close()
 
     asyncio.run(scenario())
+
+
+def test_a_network_of_an_earlier_life_makes_room(tmp_path: Path) -> None:
+    """A host was removed and joined anew: its agent's ledger knows nothing of the networks that are still there."""
+    world = machine_world()
+    ledger = Ledger(tmp_path / "ledger.db", Sealing(tmp_path / "key", world))
+    engine = Gated()
+    engine.there[NetworkId("n-0")] = "anything"
+    engine.let.set()
+    networks = Networks(ledger, cast(Engine, engine), (Quiet(), Quiet()), world)
+    ledger.apply(Assign(version=1, whole=True, items=(unit("one", FIRST), FIRST)))
+    asyncio.run(networks.ensure(unit("one", FIRST).containers[0]))
+    assert engine.there == {FIRST.network: "first"}
+    ledger.close()

@@ -22,7 +22,7 @@ def history(draft: Draft, service: Service) -> None:
     for slot in sorted(slots):
         units = list(slots[slot])
         if service.removing:
-            draft.apply(_delete([unit for unit in units if unit.state in GONE]))
+            draft.apply(_delete([unit for unit in units if unit.state in GONE and not _left_adopted(draft, unit)]))
         elif (not everywhere and slot > service.replicas) or (everywhere and _over(draft, units)):
             if all(_over(draft, [unit]) for unit in units):
                 highest = max(highest, units[-1].generation)
@@ -50,9 +50,14 @@ def _over(draft: Draft, units: list[Unit]) -> bool:
             continue
         host = draft.get(Host, unit.host) if unit.host is not None else None
         back = host is None or host.state is HostState.ACTIVE
-        if unit.state != UnitState.ORPHANED or not back:
+        if unit.state != UnitState.ORPHANED or not back or _left_adopted(draft, unit):
             return False
     return True
+
+
+def _left_adopted(draft: Draft, unit: Unit) -> bool:
+    """Its container has no label of ours, so that only as this unit's will its host ever remove it."""
+    return bool(unit.adopts) and unit.state == UnitState.ORPHANED and draft.get(Host, unit.host or "") is not None
 
 
 def _withdrawn(draft: Draft, service: Service, units: list[Unit]) -> list[Unit]:

@@ -42,7 +42,7 @@ def _orphan(draft: Draft, unit: Unit, reason: str) -> None:
     end = unit.ended if unit.ended is not None or unit.live else unit.state
     given_up = msgspec.structs.replace(
         unit, state=UnitState.ORPHANED, ended=end, message=unit.message or reason, healthy=False, waiting=None,
-        state_since_s=draft.now_s,
+        state_since_s=draft.now_s, desired=UnitDesired.REMOVED if unit.adopts else unit.desired,
     )  # fmt: skip
     draft.apply([Put(object=given_up, reason=reason)])
 
