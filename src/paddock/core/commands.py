@@ -11,7 +11,7 @@ import msgspec
 from paddock.core.attachments import stays_on_host, volumes_of
 from paddock.core.draft import GONE, Draft
 from paddock.core.reconcile.rollouts import rolled_back
-from paddock.core.slots import retire
+from paddock.core.slots import given_up, retire
 from paddock.model.changes import Change, Delete, Put
 from paddock.model.errors import Conflict, NotFound
 from paddock.model.objects import (
@@ -19,6 +19,7 @@ from paddock.model.objects import (
     Host,
     HostId,
     HostState,
+    Network,
     Revision,
     Service,
     ServiceId,
@@ -172,9 +173,10 @@ def label(host: Host, labels: dict[str, str | None]) -> Changes:
     return (Put(object=msgspec.structs.replace(host, labels=kept), reason=f"labels of host {host.name}"),)
 
 
-def remove_host(snapshot: Snapshot, host: Host, *, force: bool = False) -> Changes:
+def remove_host(snapshot: Snapshot, host: Host, now_s: float, *, force: bool = False) -> Changes:
     """Without `force` only a host that nothing is on. With it, its units go elsewhere; volumes there are given up."""
-    units = [unit for unit in snapshot.units_on_host(HostId(host.id)) if unit.live]
+    there = [unit for unit in snapshot.units_on_host(HostId(host.id)) if unit.state not in GONE]
+    units = [unit for unit in there if unit.live]
     volumes = [
         volume
         for volume in snapshot.in_environment(Volume, host.environment)
@@ -190,6 +192,12 @@ def remove_host(snapshot: Snapshot, host: Host, *, force: bool = False) -> Chang
     for volume in volumes:
         freed = msgspec.structs.replace(volume, host=None)
         changes.append(Put(object=freed, reason=f"host {host.name}, where its data was, is taken out"))
+    changes += [given_up(unit, f"host {host.name} is taken out", now_s) for unit in there]
+    for network in snapshot.in_environment(Network, host.environment):
+        if host.id in network.gateways:
+            gateways = {other: gateway for other, gateway in network.gateways.items() if other != host.id}
+            left = msgspec.structs.replace(network, gateways=gateways)
+            changes.append(Put(object=left, reason=f"host {host.name} is taken out"))
     return tuple(changes)
 
 

@@ -22,6 +22,16 @@ def retire(unit: Unit, reason: str, ended: UnitState | None = None) -> list[Chan
     return [Put(object=changed, reason=reason)]
 
 
+def given_up(unit: Unit, reason: str, now_s: float) -> Put:
+    """Its host is not heard any more, or is no more. What is left of it there goes when that host is back."""
+    end = unit.ended if unit.ended is not None or unit.live else unit.state
+    orphaned = msgspec.structs.replace(
+        unit, state=UnitState.ORPHANED, ended=end, message=unit.message or reason, healthy=False, waiting=None,
+        state_since_s=now_s, desired=UnitDesired.REMOVED if unit.adopts else unit.desired,
+    )  # fmt: skip
+    return Put(object=orphaned, reason=reason)
+
+
 def staying(unit: Unit) -> bool:
     """It has not been told to stop or go."""
     return unit.desired < UnitDesired.STOPPED

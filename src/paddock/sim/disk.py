@@ -140,6 +140,21 @@ class SimulatedDisk:
         self._off = self.ignores_syncs = False
         self.arm()
 
+    def wipe(self) -> None:
+        """Every file is deleted, and durably."""
+        self._files.clear()
+        self._removed.clear()
+
+    def copy(self, seed: int) -> SimulatedDisk:
+        """Another disk with the same files, as they are now."""
+        other = SimulatedDisk(seed, capacity_bytes=self.capacity_bytes)
+        for path, content in self._files.items():
+            copied = _Content()
+            copied.write(0, bytes(content.now))
+            copied.sync()
+            other._files[path] = copied
+        return other
+
     def damage(self, path: Path, offset: int, mask: int = 0xFF) -> None:
         """Flips bits of one byte, durably."""
         content = self._files[str(path)]

@@ -10,6 +10,7 @@ import asyncio
 import random
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
+from ipaddress import ip_network
 from typing import Any, TypeVar
 
 from paddock.model.assignment import NetworkAssignment
@@ -181,6 +182,10 @@ class SimulatedEngine:
     def new_network(self, wanted: NetworkAssignment) -> None:
         self._next_network += 1
         self.networks[wanted.engine_name] = EngineNetwork(self._next_network, wanted)
+
+    def overlapping(self, wanted: NetworkAssignment) -> bool:
+        subnet = ip_network(wanted.subnet)
+        return any(subnet.overlaps(ip_network(there.wanted.subnet)) for there in self.networks.values())
 
     def tell(self, container: Container) -> None:
         self.changed()

@@ -297,6 +297,8 @@ class EngineClient:
                 raise NetworkHeld(f"error while removing network: {wanted.engine_name} has active endpoints")
             del engine.networks[wanted.engine_name]
             await engine.pace(0.005, 0.05)
+        if engine.overlapping(wanted):
+            raise StepRefused("Pool overlaps with other one on this address space")
         engine.new_network(wanted)
 
     async def _remove_network(self, step: RemoveNetwork) -> None:

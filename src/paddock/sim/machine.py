@@ -17,6 +17,7 @@ from paddock.drivers.vxlan import WantedNetwork
 from paddock.model.assignment import ContainerAssignment
 from paddock.model.errors import Refused, Transient
 from paddock.model.objects import HostFacts, HostId
+from paddock.server.session import Peer
 from paddock.sim.container import Container
 from paddock.sim.disk import SimulatedDisk
 from paddock.sim.engine import SimulatedEngine
@@ -31,7 +32,7 @@ DIAL_TIMEOUT_S = 10.0
 ENDS_WITHIN_S = 30.0
 LEDGER = Path("/var/lib/paddock/ledger.db")
 
-Dial = Callable[["Machine"], SimulatedChannel]
+Dial = Callable[[Peer, Weather], SimulatedChannel]
 """Raises `Transient` when the server is not there."""
 
 
@@ -99,7 +100,7 @@ class MemoryFiles:
         return None
 
 
-class _KeyInMemory(Sealing):
+class KeyInMemory(Sealing):
     def __init__(self, world: World) -> None:
         super().__init__(Path("/var/lib/paddock/ledger.key"), world)
         self._key = bytes(32)
@@ -186,7 +187,7 @@ class Machine:
 
     async def _run_agent(self, process: _Process) -> None:
         world = self.stage.world(f"{self.name}/{self._lives}", self.clock, lambda: process.alive)
-        ledger = Ledger(LEDGER, _KeyInMemory(world), self.disk)
+        ledger = Ledger(LEDGER, KeyInMemory(world), self.disk)
         process.ledger = ledger
         self.on_ledger(self, ledger)
         process.agent = Agent(self.id, self._surroundings(process, world, ledger))
@@ -195,6 +196,7 @@ class Machine:
     def _ended(self, process: _Process, error: Exception) -> None:
         self._process = None
         process.alive = False
+        self.disk.abandon()
         errors = error.exceptions if isinstance(error, BaseExceptionGroup) else (error,)
         if any(isinstance(one, Refused) for one in errors):
             self.sent_away = str(errors[0])
@@ -211,7 +213,7 @@ class Machine:
             if self.weather.cut:
                 await asyncio.sleep(DIAL_TIMEOUT_S)
                 raise Transient("the server cannot be reached")
-            process.channel = self._dial(self)
+            process.channel = self._dial(Peer(host=self.id, address=self.address), self.weather)
             return process.channel
 
         async def carry(stream: OpenStream) -> None:
@@ -271,6 +273,18 @@ class Machine:
         for suffix in ("-wal", "-journal", ""):
             self.disk.remove(LEDGER.with_name(LEDGER.name + suffix))
         self.stage.trace.note(self.name, "ledger is lost")
+        self.start_agent()
+
+    def join_anew(self, id: HostId) -> None:
+        """Its agent's data was deleted, for good, and it has another identity. What the engine has is still there."""
+        self.kill_agent()
+        self.disk.wipe()
+        before, self.id, self.sent_away = self.id, id, ""
+        self.stage.trace.note(self.name, "is joined anew", before=before, now=id)
+        if any(container.unit is not None for container in self.engine.containers.values()):
+            self.stage.probes.hit("a host joined anew beside its old containers")
+        if self.engine.networks:
+            self.stage.probes.hit("a host joined anew beside its old networks")
         self.start_agent()
 
     def drop_connection(self, reason: str) -> None:

@@ -10,11 +10,12 @@ from paddock.core import commands
 from paddock.core.stacks import Sealed, SealedFiles, apply_stack
 from paddock.model.changes import Change
 from paddock.model.errors import PaddockError, Transient, UserError
-from paddock.model.objects import Environment, Host, HostId, HostState, Service, Stack, Unit
+from paddock.model.objects import Environment, Host, HostState, Service, Stack, Unit
 from paddock.model.snapshot import Snapshot
 from paddock.model.specs import StackSpec
 from paddock.server.committing import commit_decision
 from paddock.sim import adopted, runner
+from paddock.sim.joiner import Joiner
 from paddock.sim.machine import Machine
 from paddock.sim.oracle import Oracle
 from paddock.sim.scenario import Scenario
@@ -37,12 +38,12 @@ class Operator:
         self.stage = stage
         self.server = server
         self.oracle = oracle
-        self.machines = {machine.id: machine for machine in machines}
         self.scenario = scenario
         self.chance = stage.chance("operator")
         self.wishes: dict[str, StackSpec] = {}
         self._version = 1
         self.environment = ""
+        self.joiner = Joiner(self, machines)
 
     async def work(self) -> None:
         """Until cancelled."""
@@ -75,8 +76,14 @@ class Operator:
             "drain": lambda view: self._on_host(view, commands.drain),
             "activate": lambda view: self._on_host(view, commands.activate),
             "remove-container": self._remove_container,
+            "remove-host": self._remove_host,
+            "reinstall": self._reinstall,
             "override": lambda view: lambda now: commands.override_breaker(now.table(Environment)[self.environment]),
         }
+
+    async def attempt(self, name: str, decide: Decide) -> bool:
+        """Whether it is acknowledged."""
+        return await self._try(name, lambda view: decide)
 
     async def _try(self, name: str, act: Callable[[Snapshot], Decide | None]) -> bool:
         view = self.server.snapshot()
@@ -160,8 +167,11 @@ class Operator:
             unit = runner.prepared(view, self.environment, name) if view is not None else None
             if view is None or unit is None:
                 continue
+            machine = self.joiner.machine(unit.host)
+            if machine is None:
+                continue
             try:
-                await runner.make(view, unit, self.machines[HostId(unit.host or "")], self.stage.group)
+                await runner.make(view, unit, machine, self.stage.group)
             except runner.GIVES_UP_ON as error:
                 self.stage.trace.note("operator", f"{name} is not made", why=str(error))
                 break
@@ -171,8 +181,8 @@ class Operator:
 
     def _adopt(self, view: Snapshot) -> Decide | None:
         name = adopted.free_name(view, self.wishes)
-        machine = self.chance.choice(sorted(self.machines.values(), key=lambda one: one.id))
-        left = any(one.project == name for each in self.machines.values() for one in each.engine.containers.values())
+        machine = self.chance.choice(self.joiner.machines)
+        left = any(one.project == name for each in self.joiner.machines for one in each.engine.containers.values())
         if not name or left or machine.engine.state != "up":
             return None
         wish = adopted.project(self.chance, name)
@@ -214,6 +224,20 @@ class Operator:
             return commands.remove_container(unit) if unit is not None else ()
 
         return decide
+
+    def _remove_host(self, view: Snapshot) -> Decide | None:
+        """Never the last one."""
+        hosts = sorted(host.name for host in view.table(Host).values())
+        if len(hosts) < 2:
+            return None
+        name = self.chance.choice(hosts)
+        return lambda now: self.taken_out(now, commands.find_host(now, self.environment, name))
+
+    def taken_out(self, now: Snapshot, host: Host) -> tuple[Change, ...]:
+        return commands.remove_host(now, host, self.server.clock.now_s(), force=True)
+
+    def _reinstall(self, view: Snapshot) -> None:
+        self.joiner.reinstall(self.chance.choice(self.joiner.machines))
 
     # After the storm
 
@@ -267,7 +291,7 @@ class Operator:
 
     async def _insist(self, name: str, decide: Decide) -> None:
         while not self.stage.over.is_set():
-            if await self._try(name, lambda view: decide):
+            if await self.attempt(name, decide):
                 return
             await asyncio.sleep(AGAIN_S)
 

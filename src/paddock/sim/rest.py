@@ -31,6 +31,8 @@ def differences(view: Snapshot, wishes: dict[str, StackSpec], machines: list[Mac
     """Empty when every wish is fulfilled and nothing else is there."""
     found = list(_wished(view, wishes))
     claimed: dict[str, str] = {}
+    ours = [machine.id for machine in machines]
+    found += [f"host {id} is no machine any more" for id in sorted(view.table(Host)) if id not in ours]
     for service_id in sorted(view.table(Service)):
         found += _service(view, view.table(Service)[service_id], machines, claimed)
     for machine in machines:

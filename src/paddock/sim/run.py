@@ -122,7 +122,9 @@ class _Run:
         watch = EnginesWatch(stage, self.server, self.machines, self.oracle)
         if not await self._set_up():
             return
-        looking = stage.spawn(watch.work(), "the watch over the engines")
+        always = [stage.spawn(watch.work(), "the watch over the engines")]
+        if self.operator.joiner.needed(self.scenario):
+            always.append(stage.spawn(self.operator.joiner.work(), "whoever stands at the machines"))
         storm = [
             stage.spawn(self.operator.work(), "the operator"),
             stage.spawn(nemesis.work(self.scenario), "the nemesis"),
@@ -133,7 +135,8 @@ class _Run:
         if not stage.over.is_set():
             nemesis.calm()
             await self._heal()
-        looking.cancel()
+        for task in always:
+            task.cancel()
 
     def _finish(self) -> None:
         self.stage.finished = True

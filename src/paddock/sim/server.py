@@ -13,8 +13,7 @@ from paddock.server.plane import ControlPlane
 from paddock.server.sealing import Sealer
 from paddock.server.session import Peer
 from paddock.sim.disk import SimulatedDisk
-from paddock.sim.link import SimulatedChannel, connect
-from paddock.sim.machine import Machine
+from paddock.sim.link import SimulatedChannel, Weather, connect
 from paddock.sim.stage import Stage, described, failure_of
 from paddock.sim.world import SimulatedClock
 from paddock.store.journaled import JournaledStore
@@ -165,19 +164,18 @@ class SimulatedServer:
 
     # Agents
 
-    def dial(self, machine: Machine) -> SimulatedChannel:
+    def dial(self, peer: Peer, weather: Weather) -> SimulatedChannel:
         process = self._process
         if process is None or process.plane is None or not process.alive:
             raise Transient("connection refused")
-        agent_end, server_end = connect(machine.weather)
-        host, life = machine.id, self.lives
-        server_end.heard = lambda message: self.on_message(host, life, message)
+        agent_end, server_end = connect(weather)
+        life = self.lives
+        server_end.heard = lambda message: self.on_message(peer.host, life, message)
         process.channels = [channel for channel in process.channels if not channel.over]
         process.channels.append(server_end)
-        peer = Peer(host=host, address=machine.address)
         serving = self._serve(process, server_end, peer)
         process.tasks = [task for task in process.tasks if not task.done()]
-        process.tasks.append(self.stage.group.create_task(serving, name=f"session of {machine.name}"))
+        process.tasks.append(self.stage.group.create_task(serving, name=f"session of {peer.host}"))
         return agent_end
 
     async def _serve(self, process: _Process, channel: SimulatedChannel, peer: Peer) -> None:

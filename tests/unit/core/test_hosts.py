@@ -4,8 +4,9 @@ from typing import Any
 
 from paddock.core import commands
 from paddock.core.reconcile.hosts import LOST_AFTER_S
-from paddock.model.objects import Environment, HostState, UnitState
-from paddock.model.specs import Resources, VolumeMount, VolumeSpec
+from paddock.model.check import problems
+from paddock.model.objects import Environment, HostState, Network, UnitState
+from paddock.model.specs import Attachment, NetworkSpec, Resources, VolumeMount, VolumeSpec
 from paddock.wire import messages
 from pretend_cluster import ENVIRONMENT, Cluster, make_service, make_stack
 
@@ -168,6 +169,18 @@ def test_draining_moves_the_new_one_first_and_names_what_stays() -> None:
 
 def test_a_host_that_is_taken_out_gives_its_units_to_the_others() -> None:
     cluster = running(2, replicas=2)
-    cluster.commit(commands.remove_host(cluster.snapshot, cluster.host("h1"), force=True))
+    cluster.commit(commands.remove_host(cluster.snapshot, cluster.host("h1"), cluster.now_s, force=True))
     cluster.settle()
     assert cluster.where() == ["h2", "h2"]
+
+
+def test_nothing_is_on_a_host_that_was_taken_out_from_that_very_commit_on() -> None:
+    """Its part of each network is free for the next host, too: machines come and go for years."""
+    cluster = Cluster.of(2)
+    web = make_service(replicas=2, networks=(Attachment(network="default"),))
+    cluster.up(make_stack(web, networks={"default": NetworkSpec(name="shop_default")}))
+    cluster.settle()
+    cluster.commit(commands.remove_host(cluster.snapshot, cluster.host("h1"), cluster.now_s, force=True))
+    assert problems(cluster.snapshot) == []
+    assert [unit.state for unit in cluster.units() if unit.host == "host-h1"] == [UnitState.ORPHANED]
+    assert [list(network.gateways) for network in cluster.snapshot.table(Network).values()] == [["host-h2"]]

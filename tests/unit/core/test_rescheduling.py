@@ -133,7 +133,7 @@ def test_one_of_a_host_that_is_taken_out_is_made_anew() -> None:
     before = run(cluster, spec())
     cluster.lose(name_of_host(before))
     second = reported(cluster, "web", "running", "f" * 64)
-    taken_out = remove_host(cluster.snapshot, cluster.host(name_of_host(second)), force=True)
+    taken_out = remove_host(cluster.snapshot, cluster.host(name_of_host(second)), cluster.now_s, force=True)
     cluster.commit(dry_run(cluster.snapshot, taken_out, cluster.now_s))
     cluster.decide()
     third = unit_of(cluster, "web")

@@ -7,8 +7,6 @@ outage of any length, and so does one whose neighbours are full.
 
 from __future__ import annotations
 
-import msgspec
-
 from paddock.core.addressing import address_units
 from paddock.core.draft import GONE, Draft
 from paddock.core.generations import next_unit
@@ -16,7 +14,7 @@ from paddock.core.placing import ask_for, place_units, volume_pins
 from paddock.core.revisions import current
 from paddock.core.rolling import start_first_possible
 from paddock.core.schedule.place import place
-from paddock.core.slots import retire, staying, waits
+from paddock.core.slots import given_up, retire, staying, waits
 from paddock.model.changes import Put
 from paddock.model.objects import Host, HostId, HostState, Service, ServiceId, Unit, UnitDesired, UnitState
 
@@ -39,12 +37,7 @@ def moves(draft: Draft, service: Service) -> None:
 
 
 def _orphan(draft: Draft, unit: Unit, reason: str) -> None:
-    end = unit.ended if unit.ended is not None or unit.live else unit.state
-    given_up = msgspec.structs.replace(
-        unit, state=UnitState.ORPHANED, ended=end, message=unit.message or reason, healthy=False, waiting=None,
-        state_since_s=draft.now_s, desired=UnitDesired.REMOVED if unit.adopts else unit.desired,
-    )  # fmt: skip
-    draft.apply([Put(object=given_up, reason=reason)])
+    draft.apply([given_up(unit, reason, draft.now_s)])
 
 
 def _off_lost(draft: Draft, service: Service, unit: Unit, host: Host) -> None:

@@ -70,7 +70,7 @@ async def remove_host(
 ) -> Accepted:
     def decide(snapshot: Snapshot) -> Decision[None]:
         host = environments.host_named(snapshot, environment, name)
-        return commands.remove_host(snapshot, host, force=force), None
+        return commands.remove_host(snapshot, host, api.world.now_s(), force=force), None
 
     _, version = await api.decide(decide)
     return Accepted(version=version)
