@@ -151,6 +151,7 @@ class PlayedAgent:
 
     def __init__(self, plane: ControlPlane, host: HostId, instance: str = "first", address: str = "10.0.0.1") -> None:
         self.host = host
+        self.engine_id = ""
         self.instance = instance
         self.session = 0
         self.channel, server_end = MemoryChannel.pair()
@@ -168,7 +169,7 @@ class PlayedAgent:
                 host=host or self.host,
                 instance=self.instance,
                 agent_version="0",
-                facts=HostFacts(address="10.0.0.1", cpus=4, memory_bytes=2**33, mtu=1500),
+                facts=HostFacts(address="10.0.0.1", engine_id=self.engine_id, cpus=4, memory_bytes=2**33, mtu=1500),
             )
         )
         answer = await self.heard()

@@ -15,15 +15,17 @@ from unittest.mock import patch
 
 import msgspec
 
+from paddock.agent import agent
 from paddock.agent.keeper import Keeper
 from paddock.agent.ledger import Ledger
-from paddock.core import generations
+from paddock.agent.networks import Networks
+from paddock.core import commands, generations
 from paddock.core.reconcile import hosts
 from paddock.core.schedule import filters, place
-from paddock.model.changes import Change, Commit
-from paddock.model.objects import Host, Unit
+from paddock.model.changes import Change, Commit, Put
+from paddock.model.objects import Host, NetworkId, Unit
 from paddock.model.reports import UnitReport
-from paddock.server import reports
+from paddock.server import reports, sessions
 from paddock.sim.run import simulate
 from paddock.sim.scenario import load
 from paddock.store.journaled import JournaledStore
@@ -108,6 +110,36 @@ def _stale_reports() -> Sequence[Any]:
     ]
 
 
+def _copies_act_at_once() -> Sequence[Any]:
+    whole = agent.Agent._act
+
+    async def act(self: agent.Agent) -> None:
+        self._alone.set()
+        await whole(self)
+
+    return [patch.object(agent.Agent, "_act", act)]
+
+
+def _copies_forget() -> Sequence[Any]:
+    """That they were refused, once the server is away."""
+    return [patch.object(agent.Agent, "_not_welcomed", lambda self: self._alone.set())]
+
+
+def _leftover_networks_stay() -> Sequence[Any]:
+    async def remove_leftover(self: Networks, network: NetworkId) -> None:
+        return None
+
+    return [patch.object(Networks, "_remove_leftover", remove_leftover)]
+
+
+def _admitted_anywhere() -> Sequence[Any]:
+    return [patch.object(sessions.Sessions, "_refuse_elsewhere", lambda self, hello: None)]
+
+
+def _taken_out_halfway() -> Sequence[Any]:
+    return [patch.object(commands, "given_up", lambda unit, reason, now_s: Put(object=unit, reason=reason))]
+
+
 PLANTED = {
     "acknowledged-before-durable": Planted(patches=_acknowledged_early, scenario="servers"),
     "ledger-not-synced": Planted(patches=_ledger_not_synced, scenario="hosts"),
@@ -121,6 +153,11 @@ PLANTED = {
     ),
     "ports-not-looked-at": Planted(patches=_ports_not_looked_at, scenario="hosts"),
     "stale-reports-accepted": Planted(patches=_stale_reports, scenario="servers"),
+    "copies-act-at-once": Planted(patches=_copies_act_at_once, scenario="identities"),
+    "copies-forget": Planted(patches=_copies_forget, scenario="identities"),
+    "copies-admitted-anywhere": Planted(patches=_admitted_anywhere, scenario="identities"),
+    "leftover-networks-stay": Planted(patches=_leftover_networks_stay, scenario="identities"),
+    "taken-out-halfway": Planted(patches=_taken_out_halfway, scenario="identities"),
 }
 
 

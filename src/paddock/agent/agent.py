@@ -66,6 +66,8 @@ class Agent:
         self._alone = asyncio.Event()
         """Set once the server has welcomed us, or could not be asked. Until then we may be the copy of an agent, on a
         host whose containers are in nobody's assignment but that host's own."""
+        self._doubted = False
+        """It has told us that we are a copy, or look like one: that it is away now makes us no truer."""
         self._session: Session | None = None
         self._facts = HostFacts()
         self._streams: asyncio.Queue[OpenStream] = asyncio.Queue(MOST_STREAMS)
@@ -151,7 +153,7 @@ class Agent:
         try:
             channel = await self._around.dial()
         except (Transient, ChannelClosed) as error:
-            self._alone.set()
+            self._not_welcomed()
             return str(error)
         told = Told(
             assigned=self.keeper.assigned,
@@ -161,9 +163,13 @@ class Agent:
         )
         self._session = session = Session(channel, self._around.ledger, self.reports, told, self._world)
         reason = await session.run(self._host, self._instance, self._facts)
-        if not session.doubled:
-            self._alone.set()
+        self._doubted = self._doubted or session.doubled
+        self._not_welcomed()
         return reason
+
+    def _not_welcomed(self) -> None:
+        if not self._doubted:
+            self._alone.set()
 
     def _welcomed(self, welcome: Welcome) -> None:
         self._world.log.info("connected", host=welcome.name, environment=welcome.environment, session=welcome.session)

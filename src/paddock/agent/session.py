@@ -77,7 +77,7 @@ class Session:
         self._reason = ""
         self._final = ""
         self.doubled = False
-        """Another agent with this host's identity is connected."""
+        """The server takes us for the copy of an agent."""
         self._sending = asyncio.Lock()
         self._sent_at_s = 0.0
         self._renewed: asyncio.Queue[str] = asyncio.Queue(1)

@@ -161,6 +161,7 @@ class Sessions:
         if hello.host != peer.host:
             raise Unwelcome(f"the certificate is for {peer.host}, the agent says it is {hello.host}", final=True)
         self._refuse_double(hello, peer)
+        self._refuse_elsewhere(hello)
         session = Session(self._world, channel, peer, hello.instance)
         before = self.live.get(peer.host)
         self.live[peer.host] = session
@@ -206,6 +207,25 @@ class Sessions:
         raise Unwelcome(
             f"another agent with the identity of {peer.host} is connected from {other.peer.address or 'elsewhere'}; "
             "if this machine was cloned, remove the copy's agent data and join it with a token of its own",
+            final=False,
+            doubled=True,
+        )
+
+    def _refuse_elsewhere(self, hello: Hello) -> None:
+        """A copy that comes while the true agent is away. That two hosts' engines have the same id from the beginning,
+        as those of machines made from one image may, says nothing: only that this host's was another one before."""
+        snapshot, engine = self._store.durable(), hello.facts.engine_id
+        known = snapshot.get(Host, hello.host)
+        if known is None or not engine or known.facts.engine_id in ("", engine):
+            return
+        others = sorted(host.name for host in snapshot.table(Host).values() if host.facts.engine_id == engine)
+        if not others:
+            return
+        self._world.probe("an agent on another host's engine refused")
+        raise Unwelcome(
+            f"this agent has the identity of {known.name}, and the engine it works with is that of host {others[0]}; "
+            "if the agent's data was copied to this machine, remove the copy; if two hosts changed places, remove both "
+            "from the cluster and join them anew",
             final=False,
             doubled=True,
         )

@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
 from typing import Any, TypeVar, assert_never
 
 from paddock.drivers.engine import EngineFacts, ImageMissing, NameTaken, NetworkHeld, Say, StepRefused, say_nothing
+from paddock.model.assignment import NetworkAssignment
 from paddock.model.errors import Transient
 from paddock.model.images import HeldImage
 from paddock.model.objects import NetworkId, VolumeId
@@ -49,6 +50,7 @@ class EngineClient:
         self._alive = alive
         self._minded: dict[str, None] = {}
         self.on_harm: Callable[[Container], None] = lambda container: None
+        self.on_overlap: Callable[[NetworkAssignment, NetworkAssignment], None] = lambda wanted, there: None
 
     async def _asked(self, work: Coroutine[Any, Any, T], timeout_s: float = ANSWER_TIMEOUT_S) -> T:
         if not self._alive():
@@ -297,7 +299,8 @@ class EngineClient:
                 raise NetworkHeld(f"error while removing network: {wanted.engine_name} has active endpoints")
             del engine.networks[wanted.engine_name]
             await engine.pace(0.005, 0.05)
-        if engine.overlapping(wanted):
+        if (other := engine.overlapping(wanted)) is not None:
+            self.on_overlap(wanted, other)
             raise StepRefused("Pool overlaps with other one on this address space")
         engine.new_network(wanted)
 

@@ -14,7 +14,7 @@ from paddock.agent.ledger import Ledger
 from paddock.agent.sealing import Sealing
 from paddock.core.names.records import NameRecords
 from paddock.drivers.vxlan import WantedNetwork
-from paddock.model.assignment import ContainerAssignment
+from paddock.model.assignment import ContainerAssignment, NetworkAssignment
 from paddock.model.errors import Refused, Transient
 from paddock.model.objects import HostFacts, HostId
 from paddock.server.session import Peer
@@ -152,6 +152,12 @@ class Machine:
     def agent_ledger(self) -> Ledger | None:
         return self._process.ledger if self._process is not None else None
 
+    def facts(self) -> HostFacts:
+        return HostFacts(
+            address=self.address, engine_version="24.0.7", api_version="1.43", engine_id=self.name, os="simulated",
+            architecture="x86_64", cpus=CPUS, memory_bytes=MEMORY_BYTES,
+        )  # fmt: skip
+
     # The agent's life
 
     def start_agent(self) -> None:
@@ -207,6 +213,7 @@ class Machine:
     def _surroundings(self, process: _Process, world: World, ledger: Ledger) -> Surroundings:
         engine = EngineClient(self.engine, self.stage.group, lambda: process.alive)
         engine.on_harm = lambda container: self.on_harm(self, container)
+        engine.on_overlap = self._overlap
 
         async def dial() -> SimulatedChannel:
             await asyncio.sleep(self.weather.random.uniform(*self.weather.delay_s) * 2)
@@ -221,15 +228,16 @@ class Machine:
 
         async def facts() -> HostFacts:
             await engine.facts()
-            return HostFacts(
-                address=self.address, engine_version="24.0.7", api_version="1.43", engine_id=self.name, os="simulated",
-                architecture="x86_64", cpus=CPUS, memory_bytes=MEMORY_BYTES,
-            )  # fmt: skip
+            return self.facts()
 
         return Surroundings(
             world=world, engine=engine, overlay=self.kernel, names=self.kernel, files=self.files, ledger=ledger,
             dial=dial, carry=carry, facts=facts,
         )  # fmt: skip
+
+    def _overlap(self, wanted: NetworkAssignment, there: NetworkAssignment) -> None:
+        """Every network here is ours, and none of ours is to keep another one out."""
+        self.stage.wrong(f"{self.name} cannot have {wanted.network}: {there.network} has {there.subnet}")
 
     # Fate
 

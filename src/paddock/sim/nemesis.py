@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Callable
 
 from paddock.model.objects import Unit
+from paddock.sim.clone import Clone, known
 from paddock.sim.container import Container
 from paddock.sim.machine import Machine
 from paddock.sim.oracle import Oracle
@@ -25,6 +26,7 @@ class Nemesis:
         self.machines = machines
         self.chance = stage.chance("nemesis")
         self._mending: list[asyncio.TimerHandle] = []
+        self._clones: list[Clone] = []
         self._far_s = YEAR_S
 
     async def work(self, scenario: Scenario) -> None:
@@ -65,6 +67,7 @@ class Nemesis:
                 self.chance.randint(1, 60), power=self.chance.random() < 0.7
             ),
             "touch-kernel": lambda machine: machine.kernel.forget(),
+            "clone-agent": self._clone_agent,
         }
 
     def _later(self, low_s: float, high_s: float, mend: Callable[[], None]) -> None:
@@ -75,6 +78,7 @@ class Nemesis:
 
     def _power_loss(self, machine: Machine) -> None:
         machine.power_off()
+        self.end_clones(machine)
         self._later(1.0, 60.0, machine.power_on)
 
     def _cut_link(self, machine: Machine) -> None:
@@ -128,6 +132,24 @@ class Nemesis:
         clock = self.server.clock if self.chance.random() < 0.4 else machine.clock
         clock.jump(by_s)
         self.stage.probes.hit("a clock jumped by a year" if abs(by_s) == YEAR_S else "a clock jumped")
+
+    def _clone_agent(self, machine: Machine) -> None:
+        """Somewhere where it will be refused."""
+        others = [other for other in self.machines if other is not machine]
+        where = self.chance.choice(others)
+        view, plane = self.server.snapshot(), self.server.plane
+        if view is None or plane is None or not (known(view, machine) and known(view, where)):
+            return
+        if not where.powered or where.weather.cut or not plane.sessions.alive(machine.id) or machine.agent is None:
+            return
+        clone = Clone(machine, where, self.server, len(self._clones) + 1)
+        self._clones.append(clone)
+        self._later(5.0, 60.0, clone.end)
+
+    def end_clones(self, machine: Machine) -> None:
+        for clone in self._clones:
+            if clone.where is machine:
+                clone.end()
 
     # Engines
 
@@ -192,6 +214,8 @@ class Nemesis:
         self.server.disk.arm()
         adopted = {unit.adopts for unit in self.oracle.view.table(Unit).values()}
         self.stage.mood.stormy = False
+        for clone in self._clones:
+            clone.end()
         for machine in self.machines:
             machine.disk.arm()
             self._heal(machine)

@@ -119,6 +119,7 @@ class _Run:
         self.machines = [Machine(stage, name, number + 1, self.server.dial) for number, name in enumerate(names)]
         self.operator = Operator(stage, self.server, self.oracle, self.scenario, self.machines)
         nemesis = Nemesis(stage, self.server, self.machines, self.oracle)
+        self.operator.joiner.on_join = nemesis.end_clones
         watch = EnginesWatch(stage, self.server, self.machines, self.oracle)
         if not await self._set_up():
             return

@@ -156,7 +156,7 @@ class FetchedImage(Message, frozen=True, kw_only=True):
 
 class Goodbye(Message, frozen=True, kw_only=True):
     """The server ends the session. `final`: coming back will not help until somebody acts on `reason`. `doubled`:
-    another agent with this identity is connected."""
+    another agent with this identity is connected, or its engine is known to be another host's."""
 
     reason: str
     final: bool = False

@@ -131,6 +131,40 @@ def test_a_doubled_agent_is_refused_while_the_first_lives(tmp_path: Path) -> Non
     assert probes.hits["doubled agent identity refused"] == 1
 
 
+@pytest.mark.parametrize(
+    ("home", "neighbours", "now", "refused"),
+    [
+        ("engine-1", "engine-2", "engine-2", True),
+        ("engine-1", "engine-2", "engine-3", False),
+        ("engine-1", "engine-1", "engine-1", False),
+        ("", "engine-2", "engine-2", False),
+    ],
+    ids=["copied to another host", "a new engine", "engines of one image", "engine never known"],
+)
+def test_an_agent_is_refused_on_what_is_known_as_another_hosts_engine(
+    tmp_path: Path, home: str, neighbours: str, now: str, refused: bool
+) -> None:
+    """The true one is away, so there are not two: admitted, it would remove the other host's containers."""
+
+    async def scene(plane: ControlPlane) -> None:
+        host, other = await add_host(plane), await add_host(plane, "h2")
+        for who, engine in ((host, home), (other, neighbours)):
+            agent = PlayedAgent(plane, who)
+            agent.engine_id = engine
+            assert isinstance(await agent.hello(), Welcome)
+            await agent.leave()
+        again = PlayedAgent(plane, host, "another")
+        again.engine_id = now
+        answer = await again.hello()
+        assert isinstance(answer, Goodbye if refused else Welcome)
+        if isinstance(answer, Goodbye):
+            assert (answer.doubled, answer.final) == (True, False)
+            assert "is that of host h2" in answer.reason
+            assert host_of(plane, host).session == 1
+
+    play(tmp_path, scene)
+
+
 def test_the_same_instance_takes_its_old_sessions_place_at_once(tmp_path: Path) -> None:
     async def scene(plane: ControlPlane) -> None:
         host = await add_host(plane)
