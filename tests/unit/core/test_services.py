@@ -1,8 +1,13 @@
 from __future__ import annotations
 
+import msgspec
+
 from paddock.core import commands
-from paddock.model.objects import Service, Stack, Unit, UnitDesired, UnitState
-from paddock.model.specs import Placement
+from paddock.model.changes import Put
+from paddock.model.check import problems
+from paddock.model.objects import Service, Stack, Unit, UnitDesired, UnitState, Volume
+from paddock.model.snapshot import Snapshot
+from paddock.model.specs import Placement, VolumeMount, VolumeSpec
 from pretend_cluster import ENVIRONMENT, Cluster, make_host, make_service, make_stack
 
 
@@ -100,6 +105,33 @@ def test_removing_a_stack_leaves_nothing() -> None:
     for kind in (Stack, Service, Unit):
         assert not cluster.snapshot.table(kind)
     assert not cluster.assignment("h1")
+
+
+def test_a_volume_that_an_unfinished_rollout_may_go_back_to_outlives_it() -> None:
+    """The decision to delete it broke the model, and the server with it, until the next look."""
+    cluster = Cluster.of(2)
+    with_data = make_service(volumes=(VolumeMount(volume="data", target="/data"),))
+    cluster.up(make_stack(with_data, volumes={"data": VolumeSpec(name="shop_data")}))
+    cluster.settle()
+    cluster.up(make_stack(make_service()))
+    for _ in range(10):
+        cluster.step()
+    assert [(unit.generation, unit.state) for unit in cluster.units()] == [(2, UnitState.RUNNING)]
+    cluster.commit(commands.remove_stack(cluster.snapshot, ENVIRONMENT, "shop", volumes=True))
+    cluster.commit(
+        [
+            Put(object=msgspec.structs.replace(volume, host=None), reason="its host has removed it")
+            for volume in cluster.snapshot.table(Volume).values()
+        ]
+    )
+    cluster.check = _whole
+    cluster.settle()
+    for kind in (Stack, Service, Unit, Volume):
+        assert not cluster.snapshot.table(kind)
+
+
+def _whole(snapshot: Snapshot) -> None:
+    assert problems(snapshot) == []
 
 
 def test_a_job_runs_each_slot_once_to_its_end() -> None:

@@ -7,7 +7,7 @@ import msgspec
 from paddock.core.attachments import files_of, volumes_of
 from paddock.core.draft import GONE, Draft
 from paddock.model.changes import Change, Delete, Put
-from paddock.model.objects import File, Host, Network, Service, ServiceId, Stack, StackId, Volume
+from paddock.model.objects import File, Host, Network, Revision, Service, ServiceId, Stack, StackId, Volume
 
 
 def removal(draft: Draft, stack: Stack) -> None:
@@ -39,12 +39,21 @@ def _in_use(draft: Draft, volume: Volume) -> bool:
     for service in draft.table(Service):
         if service.environment != volume.environment:
             continue
-        if volume.id in volumes_of(draft.revision(service)):
+        if any(volume.id in volumes_of(revision) for revision in _named(draft, service)):
             return True
         for unit in draft.units(ServiceId(service.id)):
             if unit.state not in GONE and volume.id in volumes_of(draft.revision(unit)):
                 return True
     return False
+
+
+def _named(draft: Draft, service: Service) -> list[Revision]:
+    """Its own, and where its rollout may still go."""
+    ids = [service.revision]
+    if service.rollout is not None and service.rollout.state in ("updating", "paused", "rolling-back"):
+        ids += [service.rollout.target, service.rollout.origin]
+    found = [draft.get(Revision, id) for id in dict.fromkeys(ids)]
+    return [revision for revision in found if revision is not None]
 
 
 def unused_file(draft: Draft, file: File) -> None:
