@@ -144,21 +144,21 @@ class Keeper:
                 notes.hurry.clear()
                 if assignment != notes.troubled_by:
                     notes.not_before_s, notes.trouble = 0.0, ""
-                wait_s = await self._guarded_turn(assignment, notes)
-                if wait_s is None:
-                    self._forget(unit)
-                elif wait_s > 0:
+                if (wait_s := await self._guarded_turn(assignment, notes)) > 0:
                     await self._hurried(notes, wait_s)
         finally:
             self._notes.pop(unit, None)
             self._wake.set()
 
-    async def _guarded_turn(self, assignment: UnitAssignment, notes: _Notes) -> float | None:
-        """How long to wait before the next turn; None when nothing is left to do or to know of the unit."""
+    async def _guarded_turn(self, assignment: UnitAssignment, notes: _Notes) -> float:
+        """How long to wait before the next turn, if there is to be one."""
         try:
             if (left_s := notes.not_before_s - self._world.clock.monotonic_s()) > 0:
                 return left_s
             wait_s = await self._turn(assignment, notes)
+            if wait_s is None:
+                self._forget(assignment.unit)
+                return 0.0
         except Transient as error:
             return self._troubled(assignment, notes, str(error))
         except Exception as error:
@@ -188,6 +188,7 @@ class Keeper:
             return
 
     async def _turn(self, assignment: UnitAssignment, notes: _Notes) -> float | None:
+        """How long to wait before the next one; None when nothing is left to do or to know of the unit."""
         await self._mind(assignment)
         before = self._ledger.progress_of(assignment.unit)
         seen = self._look(assignment, before, notes, await self._elsewhere(assignment))
@@ -309,9 +310,9 @@ class Keeper:
             case StartContainer():
                 await self._start(assignment, step)
             case ConnectNetwork():
-                for adopted in assignment.containers:
-                    if adopted.adopts:
-                        await self._parts.networks.ensure(adopted)
+                # It may have been made without us, or while its networks could not be.
+                for container in assignment.containers:
+                    await self._parts.networks.ensure(container)
                 await self._parts.engine.apply(step)
                 await self._parts.observer.refresh(step.container)
             case StopContainer() | RemoveContainer() | RenameContainer():
@@ -451,13 +452,20 @@ class Keeper:
         self._wake.set()
 
     def _sweep(self) -> None:
-        """Containers of units that are in no assignment have to go, but only once there is an assignment."""
+        """Containers of units that are in no assignment have to go, but only once there is an assignment.
+
+        Where the disk does not take that, the next list of the engine's containers has it tried again.
+        """
         if self._ledger.version == 0:
             return
         for unit in self._sight.unclaimed():
+            try:
+                self._ledger.leave(unit)
+            except Transient as error:
+                self._world.log.error("containers of an unknown unit stay for now", unit=unit, error=str(error))
+                return
             self._world.log.info("containers of an unknown unit are removed", unit=unit)
             self._world.probe("a container in no assignment is removed")
-            self._ledger.leave(unit)
 
 
 def _to_pull(step: PullImage, auth: str) -> PullImage:

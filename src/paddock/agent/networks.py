@@ -10,7 +10,7 @@ from typing import Protocol
 from paddock.agent.ledger import Ledger
 from paddock.core.names.records import NamedContainer, NamedNetwork, NameRecords
 from paddock.drivers.docker_body import bridge_of
-from paddock.drivers.engine import Engine, NetworkHeld
+from paddock.drivers.engine import Engine, NetworkHeld, StepRefused
 from paddock.drivers.vxlan import Peer, WantedNetwork
 from paddock.model.assignment import (
     AddressAssignment,
@@ -105,11 +105,14 @@ class Networks:
 
     async def _make(self, network: NetworkAssignment) -> None:
         """Raises `Transient` while what holds the network of before is on its way out: a host that was given up for
-        lost may have another gateway when it is back, and its old containers are still being stopped."""
+        lost may have another gateway when it is back, and its old containers are still being stopped. They may as well
+        be on a network that is not this host's any more, and whose subnet this one has now."""
+        held = self._being_left(network.network)
+        left = any(self._being_left(there) for there in self._there if there not in self._ledger.networks)
         try:
             await self._engine.apply(EnsureNetwork(network=network))
-        except NetworkHeld as error:
-            if self._being_left(network.network):
+        except StepRefused as error:
+            if left or (held and isinstance(error, NetworkHeld)):
                 raise Transient(error.message) from error
             raise
 

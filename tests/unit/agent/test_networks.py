@@ -14,7 +14,7 @@ from paddock.agent.ledger import Ledger
 from paddock.agent.networks import Networks
 from paddock.agent.sealing import Sealing
 from paddock.core.names.records import NameRecords
-from paddock.drivers.engine import Engine, NetworkHeld
+from paddock.drivers.engine import Engine, NetworkHeld, StepRefused
 from paddock.drivers.vxlan import WantedNetwork
 from paddock.model.assignment import ContainerAssignment, Endpoint, NetworkAssignment, UnitAssignment
 from paddock.model.errors import Transient
@@ -165,4 +165,31 @@ def test_a_network_of_an_earlier_life_makes_room(tmp_path: Path) -> None:
     ledger.apply(Assign(version=1, whole=True, items=(unit("one", FIRST), FIRST)))
     asyncio.run(networks.ensure(unit("one", FIRST).containers[0]))
     assert engine.there == {FIRST.network: "first"}
+    ledger.close()
+
+
+class Overlapping(Gated):
+    """An engine with a network that has the subnet, and containers on it."""
+
+    async def networks(self) -> dict[NetworkId, str]:
+        return {SECOND.network: SECOND.engine_name}
+
+    async def apply(self, step: AnyStep) -> str:
+        raise StepRefused("Pool overlaps with other one on this address space")
+
+
+@pytest.mark.parametrize("going", [True, False])
+def test_a_subnet_is_waited_for_while_units_of_before_leave_the_network_that_had_it(
+    tmp_path: Path, *, going: bool
+) -> None:
+    """A host was off while a stack went and another came: its units were refused for want of the subnet."""
+    world = machine_world()
+    ledger = Ledger(tmp_path / "ledger.db", Sealing(tmp_path / "key", world))
+    networks = Networks(ledger, cast(Engine, Overlapping()), (Quiet(), Quiet()), world)
+    old = msgspec.structs.replace(unit("old", SECOND), desired=UnitDesired.REMOVED if going else UnitDesired.RUN)
+    new = unit("new", FIRST)
+    ledger.apply(Assign(version=1, whole=True, items=(old, new, FIRST)))
+    ledger.record(UnitId("old"), Progress(state=UnitState.RUNNING))
+    with pytest.raises(Transient if going else StepRefused):
+        asyncio.run(networks.ensure(new.containers[0]))
     ledger.close()
