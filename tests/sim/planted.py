@@ -156,7 +156,7 @@ PLANTED = {
     "copies-act-at-once": Planted(patches=_copies_act_at_once, scenario="identities"),
     "copies-forget": Planted(patches=_copies_forget, scenario="identities"),
     "copies-admitted-anywhere": Planted(patches=_admitted_anywhere, scenario="identities"),
-    "leftover-networks-stay": Planted(patches=_leftover_networks_stay, scenario="identities"),
+    "leftover-networks-stay": Planted(patches=_leftover_networks_stay, scenario="identities", seeds=60),
     "taken-out-halfway": Planted(patches=_taken_out_halfway, scenario="identities"),
 }
 

@@ -14,14 +14,22 @@ SEEDS = {
     "servers": (2, 3, 5, 2032689953),
     "hosts": (1, 3, 4, 2575504279, 3994509390),
     "rollouts": (3, 4, 3147185960),
+    "identities": (2, 3, 13),
+    "disks": (5, 8),
 }
 """The long ones are those that once found something."""
 RARE = (
     "a clock jumped",
     "a container outlived its host",
+    "a copy of an agent is refused",
+    "a copy of an agent that is away is refused",
+    "a copy that was refused loses its server",
+    "a host joined anew beside its old containers",
+    "a host joined anew beside its old networks",
     "a rollout completed",
     "agent killed between two ledger writes",
     "an adopted container runs",
+    "an agent cannot open its ledger",
     "report that would take a unit back ignored",
     "server killed",
     "server killed between two writes",

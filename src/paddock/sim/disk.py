@@ -140,6 +140,10 @@ class SimulatedDisk:
         self._off = self.ignores_syncs = False
         self.arm()
 
+    def fill(self, room_bytes: int) -> None:
+        """Only so much more goes on it, until `capacity_bytes` is 0 again."""
+        self.capacity_bytes = room_bytes + sum(len(content.now) for content in self._files.values())
+
     def wipe(self) -> None:
         """Every file is deleted, and durably."""
         self._files.clear()

@@ -183,10 +183,9 @@ class SimulatedEngine:
         self._next_network += 1
         self.networks[wanted.engine_name] = EngineNetwork(self._next_network, wanted)
 
-    def overlapping(self, wanted: NetworkAssignment) -> NetworkAssignment | None:
+    def overlapping(self, wanted: NetworkAssignment) -> bool:
         subnet = ip_network(wanted.subnet)
-        there = (network.wanted for network in self.networks.values())
-        return next((other for other in there if subnet.overlaps(ip_network(other.subnet))), None)
+        return any(subnet.overlaps(ip_network(there.wanted.subnet)) for there in self.networks.values())
 
     def tell(self, container: Container) -> None:
         self.changed()

@@ -8,7 +8,6 @@ from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
 from typing import Any, TypeVar, assert_never
 
 from paddock.drivers.engine import EngineFacts, ImageMissing, NameTaken, NetworkHeld, Say, StepRefused, say_nothing
-from paddock.model.assignment import NetworkAssignment
 from paddock.model.errors import Transient
 from paddock.model.images import HeldImage
 from paddock.model.objects import NetworkId, VolumeId
@@ -39,6 +38,7 @@ LONG_TIMEOUT_S = 120.0
 STOP_SLACK_S = 30.0
 MEMORY_BYTES = 8 << 30
 CPUS = 4
+OVERLAPS = "Pool overlaps with other one on this address space"
 
 
 class EngineClient:
@@ -50,7 +50,6 @@ class EngineClient:
         self._alive = alive
         self._minded: dict[str, None] = {}
         self.on_harm: Callable[[Container], None] = lambda container: None
-        self.on_overlap: Callable[[NetworkAssignment, NetworkAssignment], None] = lambda wanted, there: None
 
     async def _asked(self, work: Coroutine[Any, Any, T], timeout_s: float = ANSWER_TIMEOUT_S) -> T:
         if not self._alive():
@@ -299,9 +298,8 @@ class EngineClient:
                 raise NetworkHeld(f"error while removing network: {wanted.engine_name} has active endpoints")
             del engine.networks[wanted.engine_name]
             await engine.pace(0.005, 0.05)
-        if (other := engine.overlapping(wanted)) is not None:
-            self.on_overlap(wanted, other)
-            raise StepRefused("Pool overlaps with other one on this address space")
+        if engine.overlapping(wanted):
+            raise StepRefused(OVERLAPS)
         engine.new_network(wanted)
 
     async def _remove_network(self, step: RemoveNetwork) -> None:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from paddock.sim.operator import Operator
 
 LOOK_EVERY_S = 1.0
-AFTER_S = (0.5, 30.0)
+AFTER_S = (0.5, 12.0)
 
 
 class Joiner:

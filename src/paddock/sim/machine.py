@@ -14,7 +14,7 @@ from paddock.agent.ledger import Ledger
 from paddock.agent.sealing import Sealing
 from paddock.core.names.records import NameRecords
 from paddock.drivers.vxlan import WantedNetwork
-from paddock.model.assignment import ContainerAssignment, NetworkAssignment
+from paddock.model.assignment import ContainerAssignment
 from paddock.model.errors import Refused, Transient
 from paddock.model.objects import HostFacts, HostId
 from paddock.server.session import Peer
@@ -30,6 +30,7 @@ from paddock.world.world import World
 
 DIAL_TIMEOUT_S = 10.0
 ENDS_WITHIN_S = 30.0
+RESTART_S = 2.0
 LEDGER = Path("/var/lib/paddock/ledger.db")
 
 Dial = Callable[[Peer, Weather], SimulatedChannel]
@@ -193,11 +194,24 @@ class Machine:
 
     async def _run_agent(self, process: _Process) -> None:
         world = self.stage.world(f"{self.name}/{self._lives}", self.clock, lambda: process.alive)
-        ledger = Ledger(LEDGER, KeyInMemory(world), self.disk)
+        try:
+            ledger = Ledger(LEDGER, KeyInMemory(world), self.disk)
+        except Transient as error:
+            self._not_started(process, error)
+            return
         process.ledger = ledger
         self.on_ledger(self, ledger)
         process.agent = Agent(self.id, self._surroundings(process, world, ledger))
         await process.agent.run()
+
+    def _not_started(self, process: _Process, error: Transient) -> None:
+        """Its ledger cannot be opened. The service manager tries it again."""
+        self.stage.probes.hit("an agent cannot open its ledger")
+        self.stage.trace.note(self.name, "agent cannot start", why=error.message)
+        self._process = None
+        process.alive = False
+        self.disk.abandon()
+        asyncio.get_running_loop().call_later(RESTART_S, self.start_agent)
 
     def _ended(self, process: _Process, error: Exception) -> None:
         self._process = None
@@ -213,7 +227,6 @@ class Machine:
     def _surroundings(self, process: _Process, world: World, ledger: Ledger) -> Surroundings:
         engine = EngineClient(self.engine, self.stage.group, lambda: process.alive)
         engine.on_harm = lambda container: self.on_harm(self, container)
-        engine.on_overlap = self._overlap
 
         async def dial() -> SimulatedChannel:
             await asyncio.sleep(self.weather.random.uniform(*self.weather.delay_s) * 2)
@@ -234,10 +247,6 @@ class Machine:
             world=world, engine=engine, overlay=self.kernel, names=self.kernel, files=self.files, ledger=ledger,
             dial=dial, carry=carry, facts=facts,
         )  # fmt: skip
-
-    def _overlap(self, wanted: NetworkAssignment, there: NetworkAssignment) -> None:
-        """Every network here is ours, and none of ours is to keep another one out."""
-        self.stage.wrong(f"{self.name} cannot have {wanted.network}: {there.network} has {there.subnet}")
 
     # Fate
 

@@ -53,6 +53,7 @@ class Nemesis:
                 self.chance.randint(1, 40), power=self.chance.random() < 0.4
             ),
             "lose-ledger": self._lose_ledger,
+            "full-disk": self._full_disk,
             "kill-engine": self._kill_engine,
             "stall-engine": self._stall_engine,
             "refusing-engine": self._refusing_engine,
@@ -120,6 +121,14 @@ class Nemesis:
             machine.lose_ledger()
             if self.chance.random() < 0.5:
                 self._cut_link(machine)
+
+    def _full_disk(self, machine: Machine) -> None:
+        """Somebody's log has filled it."""
+        machine.disk.fill(self.chance.choice((0, 2000, 8000)))
+        self._later(3.0, 40.0, lambda: self._emptied(machine))
+
+    def _emptied(self, machine: Machine) -> None:
+        machine.disk.capacity_bytes = 0
 
     def _kill_server(self) -> None:
         self.server.kill(power=self.chance.random() < 0.5)
@@ -218,6 +227,7 @@ class Nemesis:
             clone.end()
         for machine in self.machines:
             machine.disk.arm()
+            self._emptied(machine)
             self._heal(machine)
             self._fast(machine)
             self._willing(machine)

@@ -10,7 +10,7 @@ from paddock.core import commands
 from paddock.core.stacks import Sealed, SealedFiles, apply_stack
 from paddock.model.changes import Change
 from paddock.model.errors import PaddockError, Transient, UserError
-from paddock.model.objects import Environment, Host, HostState, Service, Stack, Unit
+from paddock.model.objects import Environment, Host, HostState, Revision, Service, Stack, Unit
 from paddock.model.snapshot import Snapshot
 from paddock.model.specs import StackSpec
 from paddock.server.committing import commit_decision
@@ -41,6 +41,7 @@ class Operator:
         self.scenario = scenario
         self.chance = stage.chance("operator")
         self.wishes: dict[str, StackSpec] = {}
+        self._making: dict[str, None] = {}
         self._version = 1
         self.environment = ""
         self.joiner = Joiner(self, machines)
@@ -156,7 +157,9 @@ class Operator:
         spec = runner.wished(self.chance, view)
         if spec is None:
             return None
-        self.stage.spawn(self._make(spec.name), f"whoever runs {spec.name}")
+        self._making[spec.name] = None
+        making = self.stage.spawn(self._make(spec.name), f"whoever runs {spec.name}")
+        making.add_done_callback(lambda done: self._making.pop(spec.name, None))
         return lambda now: runner.wish(now, self.environment, spec, self.server.clock.now_s())
 
     async def _make(self, name: str) -> None:
@@ -177,7 +180,11 @@ class Operator:
                 break
             self.stage.trace.note("operator", f"{name} is made")
             return
-        await self._insist("never made", lambda now: runner.never_made(now, self.environment, name))
+        await self._insist("never made", lambda now: self._never_made(now, name))
+
+    def _never_made(self, now: Snapshot, name: str) -> tuple[Change, ...]:
+        """Or made, and removed by somebody with a shell before its agent could say so: then it is for us to tell."""
+        return runner.never_made(now, self.environment, name)
 
     def _adopt(self, view: Snapshot) -> Decide | None:
         name = adopted.free_name(view, self.wishes)
@@ -268,15 +275,26 @@ class Operator:
     async def unpause(self) -> None:
         """What the storm made pause goes on; what went back, or tries to and fails, is wished again."""
         view = self.server.snapshot()
-        for id in sorted(view.table(Service)) if view is not None else ():
-            service = view.table(Service)[id] if view is not None else None
-            rollout = service.rollout if service is not None else None
-            if service is None or rollout is None:
+        if view is None:
+            return
+        for id, service in sorted(view.table(Service).items()):
+            rollout = service.rollout
+            unmade = not service.stack_name and bool(self._never_made(view, service.name))
+            if unmade and service.name not in self._making:
+                await self._insist("gone unseen", lambda now, name=service.name: self._never_made(now, name))  # type: ignore[misc]
+            if rollout is None:
                 continue
-            if rollout.state == "rolled-back" or (rollout.state == "rolling-back" and rollout.failures):
+            back = rollout.state == "rolled-back" or (rollout.state == "rolling-back" and rollout.failures)
+            if back or (rollout.state == "completed" and self._is_otherwise(view, service)):
                 await self._wish_again(service.stack_name)
             if rollout.state == "paused":
                 await self._insist("resume", lambda now, id=id: self._resumed(now, id))  # type: ignore[misc]
+
+    def _is_otherwise(self, view: Snapshot, service: Service) -> bool:
+        """It went back, and then on from there for another reason."""
+        wish = self.wishes.get(service.stack_name)
+        spec = wish.services.get(service.name) if wish is not None else None
+        return spec is not None and view.table(Revision)[service.revision].spec != spec
 
     async def _wish_again(self, name: str) -> None:
         wish = self.wishes.get(name)

@@ -34,6 +34,7 @@ from paddock.model.objects import (
 )
 from paddock.model.reports import UnitReport
 from paddock.model.snapshot import Snapshot
+from paddock.sim.engine_client import OVERLAPS
 from paddock.sim.stage import Stage
 from paddock.store.journaled import JournaledStore
 from paddock.wire.messages import Confirm, Report, decode_from_agent
@@ -150,6 +151,9 @@ class Oracle:
                     self._check_pace(before, thing)
                     if thing.adopts and thing.state == UnitState.RUNNING:
                         self.stage.probes.hit("an adopted container runs")
+                    if thing.state == UnitState.REJECTED and OVERLAPS in thing.message:
+                        # Every network is ours, and none of ours is to keep another one out.
+                        self.stage.wrong(f"{thing.id} is rejected by {thing.host}: {thing.message}")
                     if thing.remake and thing.state == UnitState.READY:
                         self.stage.probes.hit("a container outlived its host")
                 case Host():
