@@ -19,9 +19,9 @@ from paddock.gateway.client import Answer
 from paddock.gateway.departed import any_gone
 from paddock.gateway.filters import Filters, encode_filters, labels_match, parse_filters
 from paddock.gateway.hosts import answered
-from paddock.gateway.listing import refuse_if_all_did
 from paddock.gateway.networks import time_text
 from paddock.gateway.problems import ApiProblem, no_such
+from paddock.gateway.pruning import pruned_on_engines
 from paddock.gateway.router import Router
 from paddock.gateway.shapes import check_shape
 from paddock.model.changes import Change, Delete, Put
@@ -38,7 +38,6 @@ HIDDEN_LABEL = "io.paddock.volume"
 ANONYMOUS_LABEL = "com.docker.volume.anonymous"
 """How engines mark volumes without a name, which `volume prune` removes without being asked for all."""
 DRIVER_TIMEOUT_S = 60.0
-PRUNE_TIMEOUT_S = 300.0
 
 
 def register(router: Router) -> None:
@@ -281,22 +280,7 @@ async def prune(call: Call) -> Answer:
         return changes, [volume.name for volume in unused]
 
     names, _ = await call.cluster.commit(decide)
-    deleted, reclaimed = await _pruned_on_engines(call, filters)
-    return Answer(200, {"VolumesDeleted": [*names, *deleted], "SpaceReclaimed": reclaimed})
-
-
-async def _pruned_on_engines(call: Call, filters: Filters) -> tuple[list[str], int]:
-    """Those that only engines know, as single containers leave them behind. -> names, bytes."""
+    # Those that only engines know, as single containers leave them behind.
     query = {"filters": encode_filters({**filters, "label!": [*filters.get("label!", ()), HIDDEN_LABEL]})}
-
-    async def ask(host: Host) -> Json:
-        engine = call.cluster.engine(HostId(host.id))
-        found: Json = await engine.json("POST", "/volumes/prune", query=query, timeout_s=PRUNE_TIMEOUT_S)
-        return found
-
-    hosts = call.gateway.hosts.reachable(call.environment)
-    told = await call.gateway.hosts.ask_each(hosts, ask, PRUNE_TIMEOUT_S)
-    refuse_if_all_did(told)
-    done = [found for _, found in answered(told)]
-    names = [name for found in done for name in found.get("VolumesDeleted") or ()]
-    return names, sum(int(found.get("SpaceReclaimed") or 0) for found in done)
+    pruned = await pruned_on_engines(call, "/volumes/prune", "VolumesDeleted", query)
+    return Answer(200, {"VolumesDeleted": [*names, *pruned.deleted], "SpaceReclaimed": pruned.reclaimed_bytes})
