@@ -13,25 +13,13 @@ from paddock.core.lifecycle import next_step, remember
 from paddock.core.standalone import volume_named, wish
 from paddock.model.assignment import ContainerAssignment, Endpoint, NetworkAssignment, UnitAssignment, VolumeAssignment
 from paddock.model.changes import Put
-from paddock.model.check import problems
 from paddock.model.errors import Conflict
 from paddock.model.objects import HostId, Network, NetworkId, UnitDesired, UnitId, UnitState, Volume
 from paddock.model.observed import ContainerState, ObservedContainer, ObservedUnit, Progress
-from paddock.model.snapshot import Snapshot
 from paddock.model.specs import Attachment, NetworkSpec, PortSpec, StackSpec, VolumeMount, VolumeSpec
 from paddock.model.steps import ConnectNetwork
 from paddock.server.adopting import seen_projects
 from pretend_cluster import ENVIRONMENT, Cluster, make_service, make_stack
-
-
-def safe(snapshot: Snapshot) -> None:
-    assert problems(snapshot) == []
-
-
-def cluster_of(hosts: int = 3) -> Cluster:
-    cluster = Cluster.of(hosts)
-    cluster.check = safe
-    return cluster
 
 
 def container(service: str, number: int = 1, **fields: Any) -> SeenContainer:
@@ -64,7 +52,7 @@ def adopted(cluster: Cluster, spec: StackSpec, project: SeenProject) -> Adoption
 
 
 def test_units_are_bound_to_what_runs() -> None:
-    cluster = cluster_of()
+    cluster = Cluster.checked()
     found = adopted(cluster, files(), seen(container("web", 2), container("web"), container("job", state="exited")))
     assert [(unit.name, unit.slot, unit.adopts) for unit in cluster.live()] == [
         ("shop-web-1", 1, "shop-web-1-id"), ("shop-web-2", 2, "shop-web-2-id"),
@@ -86,7 +74,7 @@ def test_units_are_bound_to_what_runs() -> None:
 
 
 def test_the_same_files_change_nothing_afterwards() -> None:
-    cluster = cluster_of()
+    cluster = Cluster.checked()
     adopted(cluster, files(), seen(container("web"), container("web", 2), container("job")))
     before = cluster.snapshot.version
     cluster.up(files())
@@ -94,7 +82,7 @@ def test_the_same_files_change_nothing_afterwards() -> None:
 
 
 def test_what_is_not_as_in_the_files_is_told() -> None:
-    cluster = cluster_of()
+    cluster = Cluster.checked()
     stack = files(config={"Labels": {"com.docker.compose.config-hash": "new"}})
     found = adopted(
         cluster,
@@ -127,7 +115,7 @@ def test_what_is_not_as_in_the_files_is_told() -> None:
     ],
 )
 def test_what_cannot_be_adopted(project: SeenProject, why: str) -> None:
-    cluster = cluster_of()
+    cluster = Cluster.checked()
     other = make_service("taken", mode="standalone", container_name="taken")
     cluster.commit(wish(cluster.snapshot, ENVIRONMENT, other, cluster.now_s))
     cluster.decide()
@@ -139,21 +127,21 @@ def test_what_cannot_be_adopted(project: SeenProject, why: str) -> None:
 
 
 def test_a_stack_of_the_name_is_not_touched() -> None:
-    cluster = cluster_of()
+    cluster = Cluster.checked()
     cluster.up(files())
     with pytest.raises(Conflict, match="there is a stack shop already"):
         adopt(cluster.snapshot, files(), seen(container("web")), cluster.now_s)
 
 
 def test_what_could_not_be_placed_where_it_is_is_refused_whole() -> None:
-    cluster = cluster_of()
+    cluster = Cluster.checked()
     cluster.set_host("h2", availability="drained")
     with pytest.raises(Conflict, match=r"shop-job-1 cannot be adopted where it is: .*drained"):
         adopt(cluster.snapshot, files(ports=(PortSpec(target=80),)), seen(container("job")), cluster.now_s)
 
 
 def test_a_later_unit_has_new_containers() -> None:
-    cluster = cluster_of()
+    cluster = Cluster.checked()
     adopted(cluster, files(), seen(container("web"), container("web", 2), container("job")))
     cluster.settle()
     changed = files(config={"Cmd": ["other"]})
