@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from paddock.core.images.dockerfile import base_images
 from paddock.core.images.session import SessionEar
 from paddock.core.powers import check_powers
@@ -20,8 +18,6 @@ from paddock.gateway.pruning import pruned_on_engines
 from paddock.gateway.router import Router
 from paddock.model.errors import PaddockError
 from paddock.model.objects import Host, HostId
-
-Json = dict[str, Any]
 
 
 def register(router: Router) -> None:
