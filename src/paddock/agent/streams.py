@@ -15,7 +15,9 @@ from paddock.core.images.saved import SavedFilter
 from paddock.core.images.tar import BadArchive
 from paddock.model.images import SaveImage
 from paddock.wire.channel import EOF, ChannelClosed, StreamChannel
-from paddock.wire.engine_http import ByteStream, Dial, EngineError, EngineHttp, EngineUnreachable
+from paddock.wire.engine_connection import ByteStream
+from paddock.wire.engine_errors import EngineError, EngineUnreachable
+from paddock.wire.engine_http import Dial, EngineHttp
 from paddock.wire.messages import OpenStream, decode_from_server
 from paddock.wire.raw_stream import TAKEN
 from paddock.world.world import World

@@ -22,7 +22,8 @@ from paddock.model.errors import Conflict, PaddockError, Transient
 from paddock.model.objects import HostId, Network, NetworkId, Unit
 from paddock.model.snapshot import Snapshot
 from paddock.model.steps import ConnectNetwork
-from paddock.wire.engine_http import EngineHttp, EngineNotFound
+from paddock.wire.engine_errors import EngineNotFound
+from paddock.wire.engine_http import EngineHttp
 
 Json = dict[str, Any]
 READY_TIMEOUT_S = 20.0

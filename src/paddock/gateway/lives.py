@@ -20,7 +20,7 @@ from paddock.model.changes import Change, Put
 from paddock.model.errors import PaddockError, Transient
 from paddock.model.objects import HostId, HostState, Service, Unit
 from paddock.model.snapshot import Snapshot
-from paddock.wire.engine_http import EngineNotFound
+from paddock.wire.engine_errors import EngineNotFound
 
 REMOVE_TIMEOUT_S = 120.0
 STACK_LABEL = "io.paddock.stack"

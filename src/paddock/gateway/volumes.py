@@ -29,7 +29,7 @@ from paddock.model.errors import Conflict, PaddockError
 from paddock.model.objects import Host, HostId, Revision, ServiceId, Unit, Volume
 from paddock.model.snapshot import Snapshot
 from paddock.model.specs import VolumeSpec
-from paddock.wire.engine_http import EngineError, EngineNotFound
+from paddock.wire.engine_errors import EngineError, EngineNotFound
 
 Json = dict[str, Any]
 PLACE = "/var/lib/docker/volumes"

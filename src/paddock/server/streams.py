@@ -16,7 +16,8 @@ from paddock.model.objects import HostId
 from paddock.server.near_end import NearEnd
 from paddock.server.sessions import Sessions
 from paddock.wire.channel import EOF, ChannelClosed, StreamChannel
-from paddock.wire.engine_http import ByteStream, EngineHttp
+from paddock.wire.engine_connection import ByteStream
+from paddock.wire.engine_http import EngineHttp
 from paddock.wire.messages import OpenStream, encode
 from paddock.wire.raw_stream import TAKEN
 from paddock.world.world import World
