@@ -66,12 +66,12 @@ def _host_name(snapshot: Snapshot, volume: Volume) -> str:
     return host.name if host is not None else ""
 
 
-async def _of_hosts(call: Call, path: str, method: str = "GET") -> list[tuple[Host, Any]]:
-    """The same call to every host; those that have no such thing are left out."""
+async def _of_hosts(call: Call, path: str) -> list[tuple[Host, Any]]:
+    """What every host has there; those that have no such thing are left out."""
 
     async def ask(host: Host) -> Any:
         try:
-            return await call.cluster.engine(HostId(host.id)).json(method, path)
+            return await call.cluster.engine(HostId(host.id)).json("GET", path)
         except EngineNotFound:
             return None
 
