@@ -9,14 +9,15 @@ import pytest
 
 from paddock.core.adoption import Adoption, SeenContainer, SeenProject, adopt
 from paddock.core.assignment import assignment
+from paddock.core.commands import remove_host, remove_stack, scale
 from paddock.core.lifecycle import next_step, remember
 from paddock.core.standalone import volume_named, wish
 from paddock.model.assignment import ContainerAssignment, Endpoint, NetworkAssignment, UnitAssignment, VolumeAssignment
 from paddock.model.changes import Put
 from paddock.model.errors import Conflict
-from paddock.model.objects import HostId, Network, NetworkId, UnitDesired, UnitId, UnitState, Volume
+from paddock.model.objects import HostId, Network, NetworkId, Service, UnitDesired, UnitId, UnitState, Volume
 from paddock.model.observed import ContainerState, ObservedContainer, ObservedUnit, Progress
-from paddock.model.specs import Attachment, NetworkSpec, PortSpec, StackSpec, VolumeMount, VolumeSpec
+from paddock.model.specs import Attachment, NetworkSpec, Placement, PortSpec, StackSpec, VolumeMount, VolumeSpec
 from paddock.model.steps import ConnectNetwork
 from paddock.server.adopting import seen_projects
 from pretend_cluster import ENVIRONMENT, Cluster, make_service, make_stack
@@ -71,6 +72,7 @@ def test_units_are_bound_to_what_runs() -> None:
     assert len(found.notes) == 1
     assert "join the cluster's network" in found.notes[0]
     assert {change.object.id for change in found.plan} >= {unit.id for unit in found.units}
+    assert {unit.desired for unit in found.units} == {UnitDesired.RUN}
 
 
 def test_the_same_files_change_nothing_afterwards() -> None:
@@ -151,6 +153,103 @@ def test_a_later_unit_has_new_containers() -> None:
     network = cluster.snapshot.named(Network, ENVIRONMENT, "shop_default")
     assert network is not None
     assert network.on_engines == "shop_default-cluster"
+
+
+# What its host was lost with
+
+
+def to_be_removed(cluster: Cluster, host: str) -> list[str]:
+    items = [item for item in cluster.assignment(host).values() if isinstance(item, UnitAssignment)]
+    return [item.containers[0].name for item in items if item.desired == UnitDesired.REMOVED]
+
+
+def job_runs_on_h2(*, was_there: bool) -> Cluster:
+    """The project's job: a container that was there, or one that is made for it."""
+    cluster = Cluster.checked()
+    if was_there:
+        adopted(cluster, files(), seen(container("job")))
+    else:
+        cluster.up(make_stack(make_service("job", placement=Placement(constraints=("node.hostname==h2",)))))
+    cluster.settle()
+    return cluster
+
+
+def end_stack(cluster: Cluster) -> None:
+    cluster.commit(remove_stack(cluster.snapshot, ENVIRONMENT, "shop"))
+    cluster.decide()
+
+
+@pytest.mark.parametrize("moved", [True, False])
+def test_the_container_of_one_given_up_is_removed_by_its_host(moved: bool) -> None:
+    """It has no label to be known by: only the assignment can say whose it is."""
+    cluster = job_runs_on_h2(was_there=True)
+    if moved:
+        cluster.lose("h2")
+        cluster.settle()
+        assert cluster.where("job") == ["h1"]
+        assert to_be_removed(cluster, "h2") == ["shop-job-1"]
+        cluster.pass_time(3600.0)
+        end_stack(cluster)
+    else:
+        end_stack(cluster)
+        cluster.lose("h2")
+    cluster.settle()
+    assert [unit.state for unit in cluster.units("job")] == [UnitState.ORPHANED]
+    cluster.bring_back("h2")
+    assert to_be_removed(cluster, "h2") == ["shop-job-1"]
+    assert cluster.service("job").removing
+    cluster.settle()
+    assert to_be_removed(cluster, "h2") == []
+    assert not cluster.snapshot.table(Service)
+
+
+def test_while_its_service_stays_it_stays_until_it_is_reported_gone() -> None:
+    cluster = job_runs_on_h2(was_there=True)
+    cluster.lose("h2")
+    cluster.settle()
+    cluster.bring_back("h2")
+    left, successor = cluster.units("job")
+    assert (left.state, left.adopts) == (UnitState.ORPHANED, "shop-job-1-id")
+    assert to_be_removed(cluster, "h2") == ["shop-job-1"]
+    cluster.report(left, UnitState.REMOVED)
+    cluster.decide()
+    assert cluster.units("job") == [successor]
+    assert to_be_removed(cluster, "h2") == []
+
+
+def test_a_slot_that_is_not_wanted_any_more_is_kept_for_it() -> None:
+    cluster = Cluster.checked()
+    adopted(cluster, files(), seen(container("job"), container("job", 2)))
+    cluster.settle()
+    cluster.commit(scale(cluster.snapshot, cluster.service("job"), 1))
+    cluster.decide()
+    cluster.lose("h2")
+    cluster.settle()
+    cluster.bring_back("h2")
+    assert to_be_removed(cluster, "h2") == ["shop-job-1", "shop-job-2"]
+    cluster.settle()
+    assert to_be_removed(cluster, "h2") == []
+    assert [unit.slot for unit in cluster.units("job")] == [1]
+
+
+def test_it_is_not_waited_for_once_its_host_is_taken_out() -> None:
+    cluster = job_runs_on_h2(was_there=True)
+    end_stack(cluster)
+    cluster.lose("h2")
+    cluster.settle()
+    assert cluster.service("job").removing
+    cluster.commit(remove_host(cluster.snapshot, cluster.host("h2"), force=True))
+    cluster.decide()
+    assert not cluster.snapshot.table(Service)
+
+
+def test_one_that_has_our_label_is_not_waited_for() -> None:
+    cluster = job_runs_on_h2(was_there=False)
+    end_stack(cluster)
+    cluster.lose("h2")
+    cluster.settle()
+    assert to_be_removed(cluster, "h2") == []
+    assert not cluster.snapshot.table(Service)
 
 
 # On the host
