@@ -9,8 +9,6 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from paddock.cli import output
-from paddock.cli.building import Manner as Building
-from paddock.cli.building import image_ids, known_ids
 from paddock.cli.command import App, Argument, Option
 from paddock.cli.connection import connected, run
 from paddock.cli.following import Goal, follow, generations, tell_detached
@@ -129,6 +127,9 @@ async def _with_images(client: Client, spec: StackSpec, manner: Manner) -> Stack
     """Everything is built before anything is changed, and what runs is the very image that was built."""
     if not manner.builds:
         return spec
+    from paddock.cli.building import Manner as Building
+    from paddock.cli.building import image_ids, known_ids
+
     async with client.docker() as engine:
         if manner.dry_run:
             ids = await known_ids(engine, manner.builds)
