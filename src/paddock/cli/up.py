@@ -61,7 +61,11 @@ def up(
     directory: str = DIRECTORY,
     detach: bool = Option(False, "--detach", "-d", help="Return when the containers run, without their logs."),
     scale: list[str] = Option([], "--scale", metavar="SERVICE=NUMBER", help="Set how many containers."),
-    wait: bool = Option(False, "--wait", help="Return when the services are healthy too. Implies --detach."),
+    wait: bool = Option(
+        False,
+        "--wait",
+        help="Return when they are healthy too, or have run for 2 s where nothing checks. Implies --detach.",
+    ),
     wait_timeout: float = Option(0, "--wait-timeout", metavar="SECONDS", help="Give up waiting after this long."),
     build: bool = Option(False, "--build", help="Build images first, whether they are there or not."),
     no_build: bool = Option(False, "--no-build", help="Build nothing: run the images that are there."),
