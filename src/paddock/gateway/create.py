@@ -43,15 +43,17 @@ from paddock.gateway.wishes import (
 from paddock.model.assignment import ContainerAssignment, Endpoint, NetworkAssignment
 from paddock.model.changes import Change
 from paddock.model.errors import NotFound, PaddockError, Transient
-from paddock.model.objects import Host, HostId, Network, NetworkId, Revision, Unit, UnitId, UnitState, Volume
+from paddock.model.objects import Host, HostId, HostState, Network, NetworkId, Revision, Unit, UnitId, UnitState, Volume
 from paddock.model.snapshot import Snapshot
 from paddock.model.specs import Placement, ServiceSpec
 from paddock.model.steps import ConnectNetwork, CreateContainer
+from paddock.wire.engine_errors import EngineFault, EngineUnreachable
 from paddock.wire.engine_http import EngineHttp
 
 PREPARE_TIMEOUT_S = 60.0
 CREATE_TIMEOUT_S = 120.0
 NAME_TRIES = 3
+HOST_TRIES = 3
 Json = dict[str, Any]
 
 
@@ -80,13 +82,40 @@ async def create(call: Call) -> Answer:
     wished = await _wish(call, body)
     for volume in volumes_named(wished.body):
         check_volume_name(volume)
-    unit_id = await _committed(call, service_spec(wished))
-    try:
-        place = await _prepared(call, unit_id)
-        return await _made(call, wished, place)
-    except BaseException:
-        await taken_back(call, unit_id)
-        raise
+    return await _made_somewhere(call, wished)
+
+
+async def _made_somewhere(call: Call, wished: Wish) -> Answer:
+    """A host that fails at it (its disk is full, its engine is dying) is tried once, as long as another will do."""
+    tried: dict[str, PaddockError] = {}
+    while True:
+        placement = _shunning(wished.placement, tuple(tried))
+        unit_id = await _committed(call, service_spec(replace(wished, placement=placement)))
+        host = _host_of(call, unit_id)
+        try:
+            if host in tried:
+                raise tried[host]
+            place = await _prepared(call, unit_id)
+            return await _made(call, wished, place)
+        except (EngineFault, EngineUnreachable, ApiProblem) as error:
+            await taken_back(call, unit_id)
+            if host in tried or len(tried) + 1 == HOST_TRIES or (isinstance(error, ApiProblem) and error.status != 500):
+                raise
+            tried[host] = error
+            call.cluster.world.log.warning("a container is made elsewhere", name=wished.name, host=host, why=str(error))
+        except BaseException:
+            await taken_back(call, unit_id)
+            raise
+
+
+def _shunning(placement: Placement, hosts: tuple[str, ...]) -> Placement:
+    """Softly: where only those hosts will do, it is their word that the client hears."""
+    return replace(placement, constraints=(*placement.constraints, *(f"~node.id!={host}" for host in hosts)))
+
+
+def _host_of(call: Call, unit_id: str) -> str:
+    unit = call.cluster.snapshot().get(Unit, unit_id)
+    return unit.host or "" if unit is not None else ""
 
 
 def _volume_powers(call: Call, body: Json) -> list[str]:
@@ -195,6 +224,9 @@ async def _prepared(call: Call, unit_id: str) -> Place:
         unit = snapshot.get(Unit, unit_id)
         if unit is None:
             raise ApiProblem(409, "the container was removed while it was being created")
+        host = snapshot.get(Host, unit.host or "")
+        if host is None or host.state is HostState.LOST:
+            raise ApiProblem(500, "the host of the container was lost while it was being created")
         return unit if unit.state >= UnitState.PREPARED else None
 
     unit = await until(call.cluster, look, PREPARE_TIMEOUT_S)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from typing import NamedTuple
 
 import msgspec
 
@@ -46,6 +47,13 @@ Sign = Callable[[str, str, float], tuple[str, str]]
 """Certificate request PEM, host id, now -> certificate PEM, its fingerprint. Raises `UserError`."""
 
 
+class Gone(NamedTuple):
+    """`since_s`: monotonic time of its last word."""
+
+    since_s: float
+    reason: str
+
+
 class Sessions:
     """`serve` runs for each connection; `dispatch.run` and `reports.run` for as long as the server does."""
 
@@ -57,8 +65,8 @@ class Sessions:
         self.reports = Reports(world, store)
         self.live: dict[HostId, Session] = {}
         self.dispatch = Dispatch(world, store, self.live, self._dismiss)
-        self.gone_since_s: dict[HostId, float] = {}
-        """host -> monotonic time of its last word, for those whose connection ended since this server started."""
+        self.gone: dict[HostId, Gone] = {}
+        """Those whose connection ended since this server started."""
         self._refused: dict[HostId, str] = {}
         """Why it was refused last: who tries again every few seconds is logged once. Only hosts of ours get so far."""
         self.changed = asyncio.Event()
@@ -134,7 +142,7 @@ class Sessions:
         if self.live.get(host) is not session:
             return
         del self.live[host]
-        self.gone_since_s[host] = session.last_heard_s
+        self.gone[host] = Gone(session.last_heard_s, session.reason)
         self.changed.set()
         if not self.live:
             self._empty.set()
@@ -172,7 +180,7 @@ class Sessions:
         session.say(welcome)
         self._refused.pop(peer.host, None)
         self.dispatch.ask(peer.host)
-        self.gone_since_s.pop(peer.host, None)
+        self.gone.pop(peer.host, None)
         self.changed.set()
         return session
 
@@ -260,7 +268,7 @@ class Sessions:
         if session is not None:
             reason = f"host {name} was removed from its environment"
             session.finish(reason, Goodbye(reason=reason, final=True))
-        self.gone_since_s.pop(host, None)
+        self.gone.pop(host, None)
 
     def _filled(self, item: AnyItem) -> AnyItem:
         """Contents leave the seal here and nowhere else."""
