@@ -12,8 +12,7 @@ import paddock.server.streams as streams_module
 from paddock.model.errors import Transient
 from paddock.model.objects import HostId
 from paddock.server.plane import ControlPlane
-from paddock.server.streams import EOF
-from paddock.wire.channel import ChannelClosed
+from paddock.wire.channel import EOF, ChannelClosed
 from paddock.wire.messages import OpenStream, decode_from_server
 from paddock.wire.raw_stream import TAKEN
 from serving import PlayedAgent, add_host, running_plane
@@ -42,6 +41,9 @@ class Tunnel:
 
     async def close(self, reason: str = "") -> None:
         self.closed.set()
+
+    async def gone(self) -> None:
+        await self.closed.wait()
 
 
 def play(tmp_path: Path, scene: Callable[[ControlPlane, PlayedAgent], Awaitable[None]]) -> None:
