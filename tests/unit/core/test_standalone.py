@@ -276,12 +276,12 @@ def test_a_short_id_is_told_of_once_it_is_known() -> None:
 
 
 def test_that_a_container_was_made_is_told_to_nobody() -> None:
-    cluster = cluster_of()
+    cluster = Cluster.checked()
     run(cluster, spec())
     seen(cluster, "web", UnitState.PREPARED, running=False)
     old = cluster.snapshot
     status = ContainerStatus(id="0123456789abcdef", state="created")
-    unit = unit_of(cluster, "web")
+    unit = cluster.called("web")
     made = msgspec.structs.replace(unit, state=UnitState.READY, healthy=False, containers=(status,))
     change = Put(object=made, reason="reported")
     cluster.commit([change])
