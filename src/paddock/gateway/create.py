@@ -23,10 +23,10 @@ from paddock.gateway.classic import holds, image_affinities, taken_out
 from paddock.gateway.client import Answer
 from paddock.gateway.departed import gone_meanwhile, taken_back
 from paddock.gateway.image_finding import bring_image, require_image
-from paddock.gateway.links import partner, with_links
+from paddock.gateway.leaning import leaning
+from paddock.gateway.links import with_links
 from paddock.gateway.names import checked_name, made_up_name
 from paddock.gateway.problems import ApiProblem
-from paddock.gateway.rights import check_reach
 from paddock.gateway.router import Router
 from paddock.gateway.shapes import check_shape
 from paddock.gateway.volumes import check_volume_name
@@ -34,8 +34,8 @@ from paddock.gateway.waiting import until
 from paddock.gateway.wishes import (
     Wish,
     endpoints_asked,
+    for_engine,
     host_config,
-    leans_on,
     service_spec,
     volumes_named,
     with_partners,
@@ -130,21 +130,16 @@ async def _wish(call: Call, body: Json) -> Wish:
     asked = call.head.asked("name")
     name = checked_name(asked) if asked else made_up_name(call.cluster.world)
     wanted = taken_out(body, call.gateway.hosts.all(environment))
-    ids: dict[str, str] = {}
-    beside: dict[str, str] = {}
-    for one in leans_on(wanted.body):
-        found = await partner(call, one)
-        await check_reach(call, found)
-        ids[one] = found.engine_name
-        called = found.unit.name if found.unit is not None else one
-        known = beside.get(found.host.id)
-        beside[found.host.id] = f"{known} and {called}" if known else f"it needs {called}"
+    leant = await leaning(call, wanted.body)
     wish = Wish(
         name=name,
-        body=_with_network_names(call, with_partners(wanted.body, ids)),
-        placement=replace(wanted.placement, beside=tuple(beside.items()), holders=_holders(call, wanted.placement)),
+        body=_with_network_names(call, with_partners(wanted.body, leant.ids)),
+        placement=replace(
+            wanted.placement, beside=tuple(leant.beside.items()), holders=_holders(call, wanted.placement)
+        ),
         reschedule=wanted.reschedule,
         platform=call.head.asked("platform"),
+        without=leant.without,
     )
     return await with_links(call, wish)
 
@@ -259,7 +254,7 @@ async def _made(call: Call, wished: Wish, place: Place) -> Answer:
     container = ContainerAssignment(
         name=place.unit.name,
         image=str(wished.body.get("Image") or ""),
-        body=wished.body,
+        body=for_engine(wished),
         network_mode=place.revision.spec.container.network_mode,
         endpoints=place.endpoints,
     )

@@ -35,6 +35,8 @@ KEPT_S = 30.0
 TAKEN_TIMEOUT_S = 3.0
 END_TIMEOUT_S = 0.5
 """For the engine to end a stream that was left, so that its connection can be kept."""
+MOST_LAST_WORDS = 64 * 1024
+"""Bytes that an engine may still say on it: `wait` complains that nobody waits any more."""
 
 
 class _Stream:
@@ -256,11 +258,14 @@ async def _when_done(ways: list[asyncio.Task[None]], stream: _Stream) -> None:
 
 
 async def _from_agent(stream: _Stream, channel: StreamChannel, near: NearEnd) -> None:
+    unheard = 0
     try:
         while (message := await channel.receive()) != EOF:
             if isinstance(message, str):
                 raise Refused(f"not a stream message: {message[:40]!r}")
-            await near.feed(message)
+            unheard += len(message) if stream.abandoned else 0
+            if not stream.abandoned or not stream.kept or unheard > MOST_LAST_WORDS:
+                await near.feed(message)
         stream.heard_all = True
         near.feed_eof()
     except (ChannelClosed, OSError, Refused):

@@ -272,6 +272,21 @@ def test_a_short_id_is_told_of_once_it_is_known() -> None:
     change = Put(object=msgspec.structs.replace(cluster.called("web"), containers=(status,)), reason="reported")
     cluster.commit([change])
     assert hosts_concerned([change], old, cluster.snapshot)
+    assert "0123456789ab" in names_of(cluster, "h1")
+
+
+def test_that_a_container_was_made_is_told_to_nobody() -> None:
+    cluster = Cluster.checked()
+    run(cluster, spec())
+    seen(cluster, "web", UnitState.PREPARED, running=False)
+    old = cluster.snapshot
+    status = ContainerStatus(id="0123456789abcdef", state="created")
+    unit = cluster.called("web")
+    made = msgspec.structs.replace(unit, state=UnitState.READY, healthy=False, containers=(status,))
+    change = Put(object=made, reason="reported")
+    cluster.commit([change])
+    assert not hosts_concerned([change], old, cluster.snapshot)
+    assert assignment(cluster.snapshot, HostId("host-h1")) == assignment(old, HostId("host-h1"))
 
 
 def test_an_address_of_somebody_else_is_not_given() -> None:

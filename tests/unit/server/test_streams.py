@@ -258,3 +258,28 @@ def test_a_connection_left_in_the_middle_is_not_kept(tmp_path: Path, monkeypatch
         assert tunnel.closed.is_set()
 
     play(tmp_path, scene)
+
+
+@pytest.mark.parametrize("most", [1024, 8])
+def test_what_an_engine_says_to_who_has_gone_is_let_pass(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, most: int
+) -> None:
+    """`wait` answers that it was broken off: its connection is kept all the same. Who says too much loses it."""
+    monkeypatch.setattr(streams_module, "MOST_LAST_WORDS", most)
+
+    async def scene(plane: ControlPlane, agent: PlayedAgent) -> None:
+        tunnel = Tunnel(kept=True)
+        _, writer, carrying = await opened(plane, agent, tunnel)
+        writer.close()
+        assert await tunnel.from_server.get() == EOF
+        for words in (b"context ", b"canceled"):
+            await tunnel.to_server.put(words)
+        await tunnel.to_server.put(EOF)
+        if most < 16:
+            await carrying
+            return
+        await until_async(lambda: plane.streams.idle == 1, "the connection waits for its next stream")
+        await agent.leave()
+        await carrying
+
+    play(tmp_path, scene)
