@@ -45,3 +45,20 @@ def docker(path: Path, tmp_path: Path) -> Iterator[Docker]:
         client("rm", "-f", "-v", *names)
     client("network", "prune", "-f")
     client("volume", "prune", "-f", "--all")
+
+
+LAST_LINES = 12
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Iterator[None]:
+    """A failure comes with what the cluster said last: its logs go with it."""
+    outcome = yield
+    report = outcome.get_result()  # type: ignore[attr-defined]
+    lab = getattr(item, "funcargs", {}).get("session_lab")
+    if report.failed and lab is not None:
+        for log in sorted(lab.ground.root.glob("**/log/*.log")):
+            if log.stem in ("server", "agent"):
+                lines = log.read_text(errors="replace").splitlines()[-LAST_LINES:]
+                where = str(log.relative_to(lab.ground.root))
+                report.sections.append((where, "\n".join(line[:300] for line in lines)))

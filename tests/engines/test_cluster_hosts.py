@@ -10,6 +10,7 @@ import pytest
 
 import cluster_lab
 from cluster_lab import SLEEP, Lab, Stack, nothing_double, settled
+from paddock.agent.agent import ENGINE_GRACE_S
 from waiting import until
 
 pytestmark = pytest.mark.engines
@@ -99,3 +100,17 @@ def elsewhere(stack: Stack, service: str, host: str, number: int) -> bool:
     return len(running) == number and {view.id for view in running} <= set(
         stack.lab.on_engines(stack.name, tuple(other for other in stack.lab.hosts if other != host))
     )
+
+
+def test_a_host_whose_engine_stays_away_is_as_good_as_lost(app: Stack) -> None:
+    lab = app.lab
+    host = app.one("data").host
+    lab.end(host, "engine")
+    until(
+        lambda: elsewhere(app, "web", host, 3), "the movable ones run elsewhere", ENGINE_GRACE_S + MOVED_WITHIN_S + 15
+    )
+    assert "its engine has not answered" in lab.done("events")
+    lab.revive(host)
+    lab.all_active()
+    until(lambda: nothing_double(app, 4), "no doubles are left", 30)
+    until(lambda: settled(app, "web", 3) and settled(app, "data", 1), "all is as wished", 30)

@@ -70,10 +70,21 @@ def test_networks_follow_one_another_quickly(docker: Docker) -> None:
 
 def test_what_it_shares_with_has_to_be_on_one_host(docker: Docker) -> None:
     for name, host in (("one", "h1"), ("two", "h2")):
-        docker.done("create", "--name", name, *on(host), "busybox", "true")
+        docker.done("create", "--name", name, "-v", "/data", *on(host), "busybox", "true")
     refused = docker.refused("create", "--volumes-from", "one", "--volumes-from", "two", "busybox", "true")
     assert "it needs one on h1" in refused
     assert "it needs two on h2" in refused
+
+
+def test_who_has_no_volumes_may_be_on_any_host(docker: Docker) -> None:
+    docker.done("create", "--name", "bare", *on("h1"), "busybox", "true")
+    docker.done("run", "--name", "full", "-v", "/data", *on("h2"), "busybox", "touch", "/data/here")
+    sources = ("--volumes-from", "bare", "--volumes-from", "full:ro")
+    assert docker.done("run", "--name", "takes", *sources, "busybox", "ls", "/data") == "here"
+    assert docker.host_of("takes") == "h2"
+    assert len(docker.inspect("takes")["HostConfig"]["VolumesFrom"]) == 2
+    refused = docker.refused("run", "--network", "container:bare", "--volumes-from", "full", "busybox", code=125)
+    assert "it needs bare on h1" in refused
 
 
 def test_a_build_does_not_join_a_network_of_the_cluster(docker: Docker, tmp_path: Path) -> None:

@@ -179,3 +179,19 @@ def test_a_host_is_cut_off(lab: Lab, docker: Docker) -> None:
     lab.all_active()
     until(lambda: id not in lab.docker("h3", "ps", "-aq", "--no-trunc"), "the old one is removed", MOVED_WITHIN_S)
     assert docker.done("ps", "-q", "--no-trunc") == id
+
+
+def test_a_host_that_cannot_make_it_is_not_asked_again(lab: Lab, docker: Docker) -> None:
+    """Spreading would give every next container to the host that has fewest, since it can make none."""
+    for host in lab.hosts:
+        run(docker, f"on-{host}", "-e", f"constraint:node=={host}")
+    containers = "/var/lib/docker/containers"
+    lab.ground.exec("h3", ["mount", "-t", "tmpfs", "-o", "ro,size=4k", "tmpfs", containers])
+    try:
+        assert {run(docker, f"full-{number}") for number in range(4)} == {"h1", "h2"}
+        told = docker.refused("run", "-e", "constraint:node==h3", *SLEEP, code=125)
+        assert "read-only file system" in told
+    finally:
+        lab.ground.exec("h3", ["umount", containers])
+    lab.end("h3", "engine")
+    assert {run(docker, f"dead-{number}") for number in range(2)} <= {"h1", "h2"}

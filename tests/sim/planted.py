@@ -133,7 +133,7 @@ def _leftover_networks_stay() -> Sequence[Any]:
 
 
 def _admitted_anywhere() -> Sequence[Any]:
-    return [patch.object(sessions.Sessions, "_refuse_elsewhere", lambda self, hello: None)]
+    return [patch.object(sessions, "refuse_elsewhere", lambda snapshot, hello, world: None)]
 
 
 def _taken_out_halfway() -> Sequence[Any]:

@@ -34,6 +34,8 @@ STEADY_SESSION_S = 10.0
 FACTS_EVERY_S = 30.0
 MOST_STREAMS = 2048
 FACTS_TIMEOUT_S = 30.0
+ENGINE_GRACE_S = 20.0
+"""A restart of the engine takes less. Without one a host is of no use: it hangs up, and its units go elsewhere."""
 
 
 class Surroundings(msgspec.Struct, frozen=True, kw_only=True):
@@ -68,6 +70,8 @@ class Agent:
         host whose containers are in nobody's assignment but that host's own."""
         self._doubted = False
         """It has told us that we are a copy, or look like one: that it is away now makes us no truer."""
+        self._usable = asyncio.Event()
+        self._usable.set()
         self._session: Session | None = None
         self._facts = HostFacts()
         self._streams: asyncio.Queue[OpenStream] = asyncio.Queue(MOST_STREAMS)
@@ -104,6 +108,7 @@ class Agent:
                 self.images.run,
                 self._keep_connected,
                 self._follow_facts,
+                self._follow_engine,
                 self._keep_certificate,
             ):
                 group.create_task(forever(), name=forever.__qualname__)
@@ -134,7 +139,18 @@ class Agent:
                 self._world.log.warning("not connected to the server", reason=reason)
                 told = reason
             await backoff.wait()
+            await self._usable.wait()
             await self._look_at_machine()
+
+    async def _follow_engine(self) -> None:
+        """Runs for ever. As long as the engine is given up, nobody is told that this host is there."""
+        while True:
+            trouble = await self.observer.given_up(ENGINE_GRACE_S)
+            self._usable.clear()
+            if self._session is not None:
+                self._session.leave(f"its engine has not answered for {ENGINE_GRACE_S:.0f} s: {trouble}")
+            await self.observer.answers.wait()
+            self._usable.set()
 
     async def _follow_facts(self) -> None:
         """Runs for ever: the server hears when this machine is not what it was."""

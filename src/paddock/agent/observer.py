@@ -32,6 +32,7 @@ class Observer:
         self._wake = asyncio.Event()
         self._relist = False
         self.listed = asyncio.Event()
+        self.answers, self._silent = asyncio.Event(), asyncio.Event()
         self.trouble = ""
         self.on_change: Changed = lambda before, after: None
         self.on_list: Callable[[], None] = lambda: None
@@ -54,6 +55,16 @@ class Observer:
             except Transient as error:
                 self._troubled(str(error))
                 await backoff.wait()
+
+    async def given_up(self, after_s: float) -> str:
+        """Returns the trouble once the engine has not answered for so long."""
+        while True:
+            await self._silent.wait()
+            try:
+                async with asyncio.timeout(after_s):
+                    await self.answers.wait()
+            except TimeoutError:
+                return self.trouble
 
     async def look(self) -> None:
         """Runs for ever: looks at what events point to."""
@@ -109,6 +120,8 @@ class Observer:
         if self.trouble:
             self._world.log.info("engine answers again", was=self.trouble)
         self.trouble = ""
+        self._silent.clear()
+        self.answers.set()
         self.listed.set()
         self.on_list()
 
@@ -128,3 +141,5 @@ class Observer:
         if not self.trouble:
             self._world.log.error("engine does not answer", error=words)
         self.trouble = words
+        self.answers.clear()
+        self._silent.set()

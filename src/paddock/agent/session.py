@@ -96,6 +96,10 @@ class Session:
             raise SentAway(self._final)
         return self._reason
 
+    def leave(self, reason: str) -> None:
+        """Ends it from here. The server hears the reason."""
+        self._end(reason)
+
     async def tell_facts(self, facts: HostFacts) -> None:
         await self.tell(Facts(session=self.number, facts=facts))
 

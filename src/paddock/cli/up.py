@@ -9,8 +9,6 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from paddock.cli import output
-from paddock.cli.building import Manner as Building
-from paddock.cli.building import image_ids, known_ids
 from paddock.cli.command import App, Argument, Option
 from paddock.cli.connection import connected, run
 from paddock.cli.following import Goal, follow, generations, tell_detached
@@ -63,7 +61,11 @@ def up(
     directory: str = DIRECTORY,
     detach: bool = Option(False, "--detach", "-d", help="Return when the containers run, without their logs."),
     scale: list[str] = Option([], "--scale", metavar="SERVICE=NUMBER", help="Set how many containers."),
-    wait: bool = Option(False, "--wait", help="Return when the services are healthy too. Implies --detach."),
+    wait: bool = Option(
+        False,
+        "--wait",
+        help="Return when they are healthy too, or have run for 2 s where nothing checks. Implies --detach.",
+    ),
     wait_timeout: float = Option(0, "--wait-timeout", metavar="SECONDS", help="Give up waiting after this long."),
     build: bool = Option(False, "--build", help="Build images first, whether they are there or not."),
     no_build: bool = Option(False, "--no-build", help="Build nothing: run the images that are there."),
@@ -129,6 +131,9 @@ async def _with_images(client: Client, spec: StackSpec, manner: Manner) -> Stack
     """Everything is built before anything is changed, and what runs is the very image that was built."""
     if not manner.builds:
         return spec
+    from paddock.cli.building import Manner as Building
+    from paddock.cli.building import image_ids, known_ids
+
     async with client.docker() as engine:
         if manner.dry_run:
             ids = await known_ids(engine, manner.builds)

@@ -23,10 +23,10 @@ from paddock.gateway.classic import holds, image_affinities, taken_out
 from paddock.gateway.client import Answer
 from paddock.gateway.departed import gone_meanwhile, taken_back
 from paddock.gateway.image_finding import bring_image, require_image
-from paddock.gateway.links import partner, with_links
+from paddock.gateway.leaning import leaning
+from paddock.gateway.links import with_links
 from paddock.gateway.names import checked_name, made_up_name
 from paddock.gateway.problems import ApiProblem
-from paddock.gateway.rights import check_reach
 from paddock.gateway.router import Router
 from paddock.gateway.shapes import check_shape
 from paddock.gateway.volumes import check_volume_name
@@ -34,8 +34,8 @@ from paddock.gateway.waiting import until
 from paddock.gateway.wishes import (
     Wish,
     endpoints_asked,
+    for_engine,
     host_config,
-    leans_on,
     service_spec,
     volumes_named,
     with_partners,
@@ -43,15 +43,17 @@ from paddock.gateway.wishes import (
 from paddock.model.assignment import ContainerAssignment, Endpoint, NetworkAssignment
 from paddock.model.changes import Change
 from paddock.model.errors import NotFound, PaddockError, Transient
-from paddock.model.objects import Host, HostId, Network, NetworkId, Revision, Unit, UnitId, UnitState, Volume
+from paddock.model.objects import Host, HostId, HostState, Network, NetworkId, Revision, Unit, UnitId, UnitState, Volume
 from paddock.model.snapshot import Snapshot
 from paddock.model.specs import Placement, ServiceSpec
 from paddock.model.steps import ConnectNetwork, CreateContainer
+from paddock.wire.engine_errors import EngineFault, EngineUnreachable
 from paddock.wire.engine_http import EngineHttp
 
 PREPARE_TIMEOUT_S = 60.0
 CREATE_TIMEOUT_S = 120.0
 NAME_TRIES = 3
+HOST_TRIES = 3
 Json = dict[str, Any]
 
 
@@ -80,13 +82,40 @@ async def create(call: Call) -> Answer:
     wished = await _wish(call, body)
     for volume in volumes_named(wished.body):
         check_volume_name(volume)
-    unit_id = await _committed(call, service_spec(wished))
-    try:
-        place = await _prepared(call, unit_id)
-        return await _made(call, wished, place)
-    except BaseException:
-        await taken_back(call, unit_id)
-        raise
+    return await _made_somewhere(call, wished)
+
+
+async def _made_somewhere(call: Call, wished: Wish) -> Answer:
+    """A host that fails at it (its disk is full, its engine is dying) is tried once, as long as another will do."""
+    tried: dict[str, PaddockError] = {}
+    while True:
+        placement = _shunning(wished.placement, tuple(tried))
+        unit_id = await _committed(call, service_spec(replace(wished, placement=placement)))
+        host = _host_of(call, unit_id)
+        try:
+            if host in tried:
+                raise tried[host]
+            place = await _prepared(call, unit_id)
+            return await _made(call, wished, place)
+        except (EngineFault, EngineUnreachable, ApiProblem) as error:
+            await taken_back(call, unit_id)
+            if host in tried or len(tried) + 1 == HOST_TRIES or (isinstance(error, ApiProblem) and error.status != 500):
+                raise
+            tried[host] = error
+            call.cluster.world.log.warning("a container is made elsewhere", name=wished.name, host=host, why=str(error))
+        except BaseException:
+            await taken_back(call, unit_id)
+            raise
+
+
+def _shunning(placement: Placement, hosts: tuple[str, ...]) -> Placement:
+    """Softly: where only those hosts will do, it is their word that the client hears."""
+    return replace(placement, constraints=(*placement.constraints, *(f"~node.id!={host}" for host in hosts)))
+
+
+def _host_of(call: Call, unit_id: str) -> str:
+    unit = call.cluster.snapshot().get(Unit, unit_id)
+    return unit.host or "" if unit is not None else ""
 
 
 def _volume_powers(call: Call, body: Json) -> list[str]:
@@ -101,21 +130,16 @@ async def _wish(call: Call, body: Json) -> Wish:
     asked = call.head.asked("name")
     name = checked_name(asked) if asked else made_up_name(call.cluster.world)
     wanted = taken_out(body, call.gateway.hosts.all(environment))
-    ids: dict[str, str] = {}
-    beside: dict[str, str] = {}
-    for one in leans_on(wanted.body):
-        found = await partner(call, one)
-        await check_reach(call, found)
-        ids[one] = found.engine_name
-        called = found.unit.name if found.unit is not None else one
-        known = beside.get(found.host.id)
-        beside[found.host.id] = f"{known} and {called}" if known else f"it needs {called}"
+    leant = await leaning(call, wanted.body)
     wish = Wish(
         name=name,
-        body=_with_network_names(call, with_partners(wanted.body, ids)),
-        placement=replace(wanted.placement, beside=tuple(beside.items()), holders=_holders(call, wanted.placement)),
+        body=_with_network_names(call, with_partners(wanted.body, leant.ids)),
+        placement=replace(
+            wanted.placement, beside=tuple(leant.beside.items()), holders=_holders(call, wanted.placement)
+        ),
         reschedule=wanted.reschedule,
         platform=call.head.asked("platform"),
+        without=leant.without,
     )
     return await with_links(call, wish)
 
@@ -195,6 +219,9 @@ async def _prepared(call: Call, unit_id: str) -> Place:
         unit = snapshot.get(Unit, unit_id)
         if unit is None:
             raise ApiProblem(409, "the container was removed while it was being created")
+        host = snapshot.get(Host, unit.host or "")
+        if host is None or host.state is HostState.LOST:
+            raise ApiProblem(500, "the host of the container was lost while it was being created")
         return unit if unit.state >= UnitState.PREPARED else None
 
     unit = await until(call.cluster, look, PREPARE_TIMEOUT_S)
@@ -227,7 +254,7 @@ async def _made(call: Call, wished: Wish, place: Place) -> Answer:
     container = ContainerAssignment(
         name=place.unit.name,
         image=str(wished.body.get("Image") or ""),
-        body=wished.body,
+        body=for_engine(wished),
         network_mode=place.revision.spec.container.network_mode,
         endpoints=place.endpoints,
     )

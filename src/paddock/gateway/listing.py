@@ -189,13 +189,18 @@ class Rewriting:
 
 
 def _as_asked(container: Json, asked: ContainerSpec) -> Json:
-    """The engine was told more: servers for names, and the hardware address that goes with the cluster's."""
+    """The engine was told more: servers for names, and the hardware address that goes with the cluster's.
+
+    And less: containers to take volumes from that have none.
+    """
     host = asked.config.get("HostConfig") or {}
     config = {key: value for key, value in (container.get("Config") or {}).items() if key != "MacAddress"}
     if asked.config.get("MacAddress"):
         config["MacAddress"] = asked.config["MacAddress"]
-    names = {key: host.get(key) for key in ("Dns", "DnsSearch")}
-    return {**container, "Config": config, "HostConfig": {**(container.get("HostConfig") or {}), **names}}
+    own = {key: host.get(key) for key in ("Dns", "DnsSearch")}
+    if host.get("VolumesFrom"):
+        own["VolumesFrom"] = host["VolumesFrom"]
+    return {**container, "Config": config, "HostConfig": {**(container.get("HostConfig") or {}), **own}}
 
 
 def _endpoint_as_asked(endpoint: Json, asked: Attachment) -> Json:

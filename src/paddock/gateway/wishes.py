@@ -33,6 +33,8 @@ class Wish(msgspec.Struct, frozen=True, kw_only=True):
     platform: str = ""
     reschedule: Literal["", "on-node-failure"] = ""
     links: tuple[str, ...] = ()
+    without: tuple[str, ...] = ()
+    """Of `VolumesFrom`, by their engines' names: they have no volumes, so the engine is not told."""
 
 
 def host_config(body: Json) -> Json:
@@ -44,10 +46,15 @@ def host_config(body: Json) -> Json:
 
 def leans_on(body: Json) -> list[str]:
     """Containers whose namespaces or volumes it wants, as the client calls them: it has to be on their host."""
-    host = host_config(body)
-    found = [str(host.get(key) or "").partition(":")[2] for key in SHARED if _shares(host, key)]
-    found += [str(entry).partition(":")[0] for entry in host.get("VolumesFrom") or ()]
+    found = namespaces_of(body)
+    found += [str(entry).partition(":")[0] for entry in host_config(body).get("VolumesFrom") or ()]
     return list(dict.fromkeys(name for name in found if name))
+
+
+def namespaces_of(body: Json) -> list[str]:
+    """Those whose namespaces it wants."""
+    host = host_config(body)
+    return [str(host.get(key) or "").partition(":")[2] for key in SHARED if _shares(host, key)]
 
 
 SHARED = ("NetworkMode", "IpcMode", "PidMode")
@@ -82,6 +89,15 @@ def with_partners(body: Json, ids: dict[str, str]) -> Json:
 def _renamed(entry: str, ids: dict[str, str]) -> str:
     name, colon, rest = entry.partition(":")
     return f"{ids[name]}{colon}{rest}"
+
+
+def for_engine(wish: Wish) -> Json:
+    """The body without those of `VolumesFrom` who have nothing to give, and may be on another host."""
+    host = host_config(wish.body)
+    if not wish.without:
+        return wish.body
+    left = [entry for entry in host["VolumesFrom"] if str(entry).partition(":")[0] not in wish.without]
+    return {**wish.body, "HostConfig": {**host, "VolumesFrom": left}}
 
 
 def service_spec(wish: Wish) -> ServiceSpec:

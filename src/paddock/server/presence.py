@@ -80,7 +80,9 @@ class Presence:
             if silence_s is None:
                 continue
             silent = msgspec.structs.replace(host, state=HostState.SILENT, since_s=self._world.now_s() - silence_s)
-            changes.append(Put(object=silent, reason=f"not heard of for {silence_s:.1f} s"))
+            gone = self._sessions.gone.get(HostId(host.id))
+            why = f": {gone.reason}" if gone is not None and gone.reason else ""
+            changes.append(Put(object=silent, reason=f"not heard of for {silence_s:.1f} s{why}"))
         return tuple(changes)
 
     def _silence_s(self, host: HostId) -> float | None:
@@ -89,9 +91,9 @@ class Presence:
         now_s = self._world.clock.monotonic_s()
         if session is not None:
             return session.silence_s() if session.silence_s() >= SILENT_AFTER_S else None
-        gone_s = self._sessions.gone_since_s.get(host)
-        if gone_s is not None:
-            return now_s - gone_s
+        gone = self._sessions.gone.get(host)
+        if gone is not None:
+            return now_s - gone.since_s
         since_start_s = now_s - self._started_s
         return since_start_s if since_start_s >= SILENT_AFTER_S else None
 

@@ -7,14 +7,16 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from typing import NamedTuple
 
 import msgspec
 
 from paddock.model.assignment import AnyItem, FileAssignment
 from paddock.model.changes import Put
 from paddock.model.errors import NotFound, Transient, UserError
-from paddock.model.objects import Environment, File, Host, HostId, HostState
+from paddock.model.objects import File, Host, HostId
 from paddock.model.snapshot import Snapshot
+from paddock.server.admission import Unwelcome, activation, common_protocol, hello_on, refuse_elsewhere
 from paddock.server.committing import Decision, commit_decision
 from paddock.server.dispatch import Dispatch
 from paddock.server.reports import Reports
@@ -23,8 +25,6 @@ from paddock.server.session import Peer, Session
 from paddock.store.store import Store
 from paddock.wire.channel import Channel, ChannelClosed
 from paddock.wire.messages import (
-    OLDEST_PROTOCOL,
-    PROTOCOL,
     SILENT_AFTER_S,
     Confirm,
     Facts,
@@ -43,17 +43,15 @@ from paddock.wire.messages import (
 )
 from paddock.world.world import World
 
-HELLO_TIMEOUT_S = 10.0
 Sign = Callable[[str, str, float], tuple[str, str]]
 """Certificate request PEM, host id, now -> certificate PEM, its fingerprint. Raises `UserError`."""
 
 
-class Unwelcome(Exception):
-    """The agent is sent away. Never leaves this module."""
+class Gone(NamedTuple):
+    """`since_s`: monotonic time of its last word."""
 
-    def __init__(self, reason: str, *, final: bool, doubled: bool = False) -> None:
-        super().__init__(reason)
-        self.goodbye = Goodbye(reason=reason, final=final, doubled=doubled)
+    since_s: float
+    reason: str
 
 
 class Sessions:
@@ -67,10 +65,10 @@ class Sessions:
         self.reports = Reports(world, store)
         self.live: dict[HostId, Session] = {}
         self.dispatch = Dispatch(world, store, self.live, self._dismiss)
-        self.gone_since_s: dict[HostId, float] = {}
+        self.gone: dict[HostId, Gone] = {}
+        """Those whose connection ended since this server started."""
         self._refused: dict[HostId, str] = {}
         """Why it was refused last: who tries again every few seconds is logged once. Only hosts of ours get so far."""
-        """host -> monotonic time of its last word, for those whose connection ended since this server started."""
         self.changed = asyncio.Event()
         """Set when a session begins or ends."""
         self.on_gone: list[Callable[[HostId, str], None]] = []
@@ -144,7 +142,7 @@ class Sessions:
         if self.live.get(host) is not session:
             return
         del self.live[host]
-        self.gone_since_s[host] = session.last_heard_s
+        self.gone[host] = Gone(session.last_heard_s, session.reason)
         self.changed.set()
         if not self.live:
             self._empty.set()
@@ -154,14 +152,14 @@ class Sessions:
 
     async def _admit(self, channel: Channel, peer: Peer) -> Session:
         """Raises `Unwelcome`."""
-        hello = await self._hello(channel)
+        hello = await hello_on(channel)
         if self.stopping:
             raise Unwelcome("the server stops", final=False)
         protocol = common_protocol(hello)
         if hello.host != peer.host:
             raise Unwelcome(f"the certificate is for {peer.host}, the agent says it is {hello.host}", final=True)
         self._refuse_double(hello, peer)
-        self._refuse_elsewhere(hello)
+        refuse_elsewhere(self._store.durable(), hello, self._world)
         session = Session(self._world, channel, peer, hello.instance)
         before = self.live.get(peer.host)
         self.live[peer.host] = session
@@ -169,7 +167,7 @@ class Sessions:
             before.finish("the same agent has connected anew")
         welcome: Welcome | None = None
         try:
-            (number, name, environment), _ = await commit_decision(self._store, self._activation(hello))
+            (number, name, environment), _ = await commit_decision(self._store, activation(hello, self._world))
             session.number = number
             welcome = Welcome(protocol=protocol, session=number, name=name, environment=environment)
         except NotFound as missing:
@@ -183,21 +181,9 @@ class Sessions:
         session.say(welcome)
         self._refused.pop(peer.host, None)
         self.dispatch.ask(peer.host)
-        self.gone_since_s.pop(peer.host, None)
+        self.gone.pop(peer.host, None)
         self.changed.set()
         return session
-
-    async def _hello(self, channel: Channel) -> Hello:
-        try:
-            async with asyncio.timeout(HELLO_TIMEOUT_S):
-                message = decode_from_agent(await channel.receive())
-        except TimeoutError:
-            raise Unwelcome(f"no hello within {HELLO_TIMEOUT_S:.0f} s", final=False) from None
-        except (msgspec.DecodeError, UnicodeDecodeError) as error:
-            raise Unwelcome(f"the first message could not be read: {error}", final=False) from error
-        if not isinstance(message, Hello):
-            raise Unwelcome("the first message must be hello", final=False)
-        return message
 
     def _refuse_double(self, hello: Hello, peer: Peer) -> None:
         other = self.live.get(peer.host)
@@ -210,48 +196,6 @@ class Sessions:
             final=False,
             doubled=True,
         )
-
-    def _refuse_elsewhere(self, hello: Hello) -> None:
-        """A copy that comes while the true agent is away. That two hosts' engines have the same id from the beginning,
-        as those of machines made from one image may, says nothing: only that this host's was another one before."""
-        snapshot, engine = self._store.durable(), hello.facts.engine_id
-        known = snapshot.get(Host, hello.host)
-        if known is None or not engine or known.facts.engine_id in ("", engine):
-            return
-        others = sorted(host.name for host in snapshot.table(Host).values() if host.facts.engine_id == engine)
-        if not others:
-            return
-        self._world.probe("an agent on another host's engine refused")
-        raise Unwelcome(
-            f"this agent has the identity of {known.name}, and the engine it works with is that of host {others[0]}; "
-            "if the agent's data was copied to this machine, remove the copy; if two hosts changed places, remove both "
-            "from the cluster and join them anew",
-            final=False,
-            doubled=True,
-        )
-
-    def _activation(self, hello: Hello) -> Callable[[Snapshot], Decision[tuple[int, str, str]]]:
-        def decide(snapshot: Snapshot) -> Decision[tuple[int, str, str]]:
-            host = snapshot.get(Host, hello.host)
-            if host is None:
-                raise NotFound(
-                    f"{hello.host} is not a host of this server: it was removed, or the server's data is older; "
-                    "join it again with a new token"
-                )
-            environment = snapshot.get(Environment, host.environment)
-            active = msgspec.structs.replace(
-                host,
-                session=host.session + 1,
-                instance=hello.instance,
-                unheard=host.unheard or host.state in (HostState.SILENT, HostState.LOST),
-                state=HostState.ACTIVE,
-                since_s=host.since_s if host.state == HostState.ACTIVE else self._world.now_s(),
-                facts=hello.facts,
-            )
-            name = environment.name if environment is not None else ""
-            return (Put(object=active, reason="its agent connected"),), (active.session, active.name, name)
-
-        return decide
 
     async def _receive_all(self, session: Session) -> None:
         try:
@@ -325,7 +269,7 @@ class Sessions:
         if session is not None:
             reason = f"host {name} was removed from its environment"
             session.finish(reason, Goodbye(reason=reason, final=True))
-        self.gone_since_s.pop(host, None)
+        self.gone.pop(host, None)
 
     def _filled(self, item: AnyItem) -> AnyItem:
         """Contents leave the seal here and nowhere else."""
@@ -335,21 +279,3 @@ class Sessions:
         if file is None:
             return item
         return msgspec.structs.replace(item, content=self._sealer.unseal(file))
-
-
-def common_protocol(hello: Hello) -> int:
-    """Raises `Unwelcome` with who has to be upgraded. Not for good: until then the agent keeps up what its host has."""
-    oldest, newest = hello.protocols
-    if newest < OLDEST_PROTOCOL:
-        raise Unwelcome(
-            f"this agent (paddock {hello.agent_version}, protocol {oldest} to {newest}) is older than the server "
-            f"understands ({OLDEST_PROTOCOL} to {PROTOCOL}): upgrade paddock on this host",
-            final=False,
-        )
-    if oldest > PROTOCOL:
-        raise Unwelcome(
-            f"this agent (paddock {hello.agent_version}, protocol {oldest} to {newest}) is newer than the server "
-            f"understands ({OLDEST_PROTOCOL} to {PROTOCOL}): upgrade the server",
-            final=False,
-        )
-    return min(newest, PROTOCOL)

@@ -16,7 +16,7 @@ from paddock.gateway.filters import encode_filters, labels_match, parse_filters
 from paddock.gateway.names import checked_name
 from paddock.gateway.problems import ApiProblem
 from paddock.gateway.shapes import Container, check_shape
-from paddock.gateway.wishes import Wish, attachments, leans_on, network_mode, service_spec, with_partners
+from paddock.gateway.wishes import Wish, attachments, for_engine, leans_on, network_mode, service_spec, with_partners
 from paddock.model.images import HeldImage
 from paddock.model.objects import Host, HostFacts
 from paddock.model.specs import Attachment, Placement, PortSpec, VolumeMount
@@ -223,6 +223,14 @@ def test_whom_a_container_leans_on() -> None:
     assert changed["PidMode"] == "host"
     assert changed["VolumesFrom"] == [f"{'c' * 64}:ro", "d" * 64]
     assert host["VolumesFrom"] == ["c:ro", "d"]
+
+
+def test_the_engine_hears_of_no_one_who_has_no_volumes() -> None:
+    body = {"Image": "i", "HostConfig": {"VolumesFrom": ["c:ro", "d"], "Memory": 5}}
+    wish = Wish(name="web", body=body, placement=Placement(), without=("c",))
+    assert for_engine(wish) == {"Image": "i", "HostConfig": {"VolumesFrom": ["d"], "Memory": 5}}
+    assert for_engine(Wish(name="web", body=body, placement=Placement())) == body
+    assert service_spec(wish).container.config == body
 
 
 @pytest.mark.parametrize("name", ["ab", "/ab", "a-b_c.d", "A1"])
