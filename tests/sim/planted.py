@@ -122,7 +122,13 @@ def _copies_act_at_once() -> Sequence[Any]:
 
 def _copies_forget() -> Sequence[Any]:
     """That they were refused, once the server is away."""
-    return [patch.object(agent.Agent, "_not_welcomed", lambda self: self._alone.set())]
+    whole = agent.Agent._not_welcomed
+
+    def not_welcomed(self: agent.Agent) -> None:
+        self._doubted = self._doubted and self._session is not None
+        whole(self)
+
+    return [patch.object(agent.Agent, "_not_welcomed", not_welcomed)]
 
 
 def _leftover_networks_stay() -> Sequence[Any]:
