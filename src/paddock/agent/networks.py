@@ -112,9 +112,16 @@ class Networks:
         try:
             await self._engine.apply(EnsureNetwork(network=network))
         except StepRefused as error:
-            if left or (held and isinstance(error, NetworkHeld)):
+            if left or (held and isinstance(error, NetworkHeld)) or await self._unlisted():
                 raise Transient(error.message) from error
             raise
+
+    async def _unlisted(self) -> bool:
+        """The engine has a network that it had not when it was listed: it was slow, and an agent that is dead by now
+        had asked for it."""
+        found = await self._engine.networks()
+        self._listed = self._listed and all(network in self._there for network in found)
+        return not self._listed
 
     def _being_left(self, network: NetworkId) -> bool:
         """A unit that is to stop or go has not done so yet; what an unknown one is on is not known."""

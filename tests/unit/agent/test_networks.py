@@ -169,10 +169,13 @@ def test_a_network_of_an_earlier_life_makes_room(tmp_path: Path) -> None:
 
 
 class Overlapping(Gated):
-    """An engine with a network that has the subnet, and containers on it."""
+    """It has a network with the subnet, and containers on that; `late`: it comes to be after the first list."""
+
+    late = False
 
     async def networks(self) -> dict[NetworkId, str]:
-        return {SECOND.network: SECOND.engine_name}
+        late, self.late = self.late, False
+        return {} if late else {SECOND.network: SECOND.engine_name}
 
     async def apply(self, step: AnyStep) -> str:
         raise StepRefused("Pool overlaps with other one on this address space")
@@ -191,5 +194,21 @@ def test_a_subnet_is_waited_for_while_units_of_before_leave_the_network_that_had
     ledger.apply(Assign(version=1, whole=True, items=(old, new, FIRST)))
     ledger.record(UnitId("old"), Progress(state=UnitState.RUNNING))
     with pytest.raises(Transient if going else StepRefused):
+        asyncio.run(networks.ensure(new.containers[0]))
+    ledger.close()
+
+
+def test_a_network_that_a_slow_engine_made_for_an_agent_that_is_dead_is_found(tmp_path: Path) -> None:
+    """A unit was refused for want of the subnet (identities, seed 1014)."""
+    world = machine_world()
+    ledger = Ledger(tmp_path / "ledger.db", Sealing(tmp_path / "key", world))
+    engine = Overlapping()
+    engine.late = True
+    networks = Networks(ledger, cast(Engine, engine), (Quiet(), Quiet()), world)
+    new = unit("new", FIRST)
+    ledger.apply(Assign(version=1, whole=True, items=(new, FIRST)))
+    with pytest.raises(Transient, match="Pool overlaps"):
+        asyncio.run(networks.ensure(new.containers[0]))
+    with pytest.raises(StepRefused):
         asyncio.run(networks.ensure(new.containers[0]))
     ledger.close()
