@@ -50,7 +50,7 @@ def test_what_was_wished_for_is_there_after_the_storm(scenario: str, seed: int) 
 
 def test_the_set_reaches_the_rare_states() -> None:
     """Runs after the others in the same process; on its own, or when they were spread, it runs what it needs."""
-    for scenario, seed in (("servers", 5), ("mixed", 1360072058), ("mixed", 32)):
+    for scenario, seed in (("identities", 2), ("disks", 5), ("servers", 5), ("mixed", 1360072058), ("mixed", 32)):
         if all(reached[probe] for probe in RARE):
             break
         reached.update(simulate(scenario, load(scenario), seed).probes)

@@ -96,19 +96,19 @@ class Networks:
         async with self._ensuring:
             for network in wanted.values():
                 if self._there.get(network.network) != network:
+                    left = any(self._being_left(there) for there in self._there if there not in self._ledger.networks)
                     await self._make_room(network)
-                    await self._make(network)
+                    await self._make(network, left=left)
                     self._there[network.network] = network
                     self._world.log.info("network is on the engine", network=network.engine_name)
                     self.changed()
         return wanted
 
-    async def _make(self, network: NetworkAssignment) -> None:
+    async def _make(self, network: NetworkAssignment, *, left: bool) -> None:
         """Raises `Transient` while what holds the network of before is on its way out: a host that was given up for
         lost may have another gateway when it is back, and its old containers are still being stopped. They may as well
-        be on a network that is not this host's any more, and whose subnet this one has now."""
+        be on a network that is not this host's any more, and whose subnet this one has now (`left`, when room was made)."""
         held = self._being_left(network.network)
-        left = any(self._being_left(there) for there in self._there if there not in self._ledger.networks)
         try:
             await self._engine.apply(EnsureNetwork(network=network))
         except StepRefused as error:
