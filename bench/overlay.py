@@ -18,7 +18,8 @@ from contextlib import contextmanager
 
 from pyroute2 import netns
 
-from paddock.drivers.network import Overlay, Peer, WantedNetwork
+from paddock.drivers.network import Overlay
+from paddock.drivers.vxlan import Peer, WantedNetwork
 from paddock.model.objects import NetworkId
 
 PREFIX = f"bench-overlay-{os.getpid()}"

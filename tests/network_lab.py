@@ -12,7 +12,8 @@ from typing import Any, TypeVar
 
 from pyroute2 import netns
 
-from paddock.drivers.network import Overlay, Peer, WantedNetwork
+from paddock.drivers.network import Overlay
+from paddock.drivers.vxlan import Peer, WantedNetwork
 from paddock.model.objects import NetworkId
 
 T = TypeVar("T")

@@ -17,6 +17,7 @@ from paddock.core.converge import Plan, Scope, converge
 from paddock.core.stacks import SealedFiles, apply_stack
 from paddock.model.assignment import Assignment, UnitAssignment
 from paddock.model.changes import Change, Put
+from paddock.model.check import problems
 from paddock.model.objects import (
     AnyObject,
     ContainerStatus,
@@ -89,6 +90,13 @@ class Cluster:
         environment = msgspec.structs.replace(Environment(id=ENVIRONMENT, name="default"), **fields)
         things: list[AnyObject] = [environment, *there]
         return Cluster(Snapshot.empty().with_changes([Put(object=thing, reason="") for thing in things]))
+
+    @staticmethod
+    def checked(hosts: int = 3) -> Cluster:
+        """One in which every commit keeps what must always hold."""
+        cluster = Cluster.of(hosts)
+        cluster.check = _check
+        return cluster
 
     # Writing
 
@@ -227,5 +235,17 @@ class Cluster:
 
     def where(self, name: str = "web", stack: str = "shop") -> list[str]:
         """Names of the hosts of live units, sorted."""
-        hosts = [self.snapshot.get(Host, unit.host) for unit in self.live(name, stack) if unit.host is not None]
-        return sorted(host.name for host in hosts if host is not None)
+        return sorted(name for unit in self.live(name, stack) if (name := self.host_of(unit)))
+
+    def host_of(self, unit: Unit) -> str:
+        """Its name; "" when it has none, or one that is no more."""
+        host = self.snapshot.get(Host, unit.host or "")
+        return host.name if host is not None else ""
+
+    def called(self, name: str) -> Unit:
+        """The newest unit with containers of that name."""
+        return self.snapshot.units_named(ENVIRONMENT, name)[-1]
+
+
+def _check(snapshot: Snapshot) -> None:
+    assert problems(snapshot) == []

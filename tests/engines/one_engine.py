@@ -20,7 +20,8 @@ from typing import Any
 
 import pytest
 
-from paddock.wire.engine_http import EngineHttp, EngineUnreachable, unix_dial
+from paddock.wire.engine_errors import EngineUnreachable
+from paddock.wire.engine_http import EngineHttp, unix_dial
 from waiting import until
 
 IMAGE = "paddock-test:1"

@@ -16,7 +16,8 @@ from paddock.core.images.layers import in_common
 from paddock.core.images.saved import SavedFilter
 from paddock.model.images import SaveImage
 from paddock.server.image_copies import load
-from paddock.wire.engine_http import EngineError, EngineHttp, unix_dial
+from paddock.wire.engine_errors import EngineError
+from paddock.wire.engine_http import EngineHttp, unix_dial
 from paddock.wire.engine_images import held_images
 
 __all__ = ["machine", "shared_machine"]

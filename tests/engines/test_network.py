@@ -13,8 +13,8 @@ import pytest
 
 from network_lab import BRIDGE, DEADLINE_S, MTU, Lab, LabHost, ip, mac_of, ping
 from paddock.drivers import rtnetlink
-from paddock.drivers.network import Overlay, Peer, WantedNetwork
-from paddock.drivers.vxlan import Entry
+from paddock.drivers.network import Overlay
+from paddock.drivers.vxlan import Entry, Peer, WantedNetwork
 from paddock.model.objects import NetworkId
 from waiting import until
 

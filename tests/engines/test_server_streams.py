@@ -15,7 +15,7 @@ from engines.one_engine import IMAGE, Machine, machine, shared_machine
 from paddock.agent.identity import load_identity, tls_of
 from paddock.agent.join import join
 from paddock.agent.streams import Streams
-from paddock.agent.websocket import ControlConnection, Dialler
+from paddock.agent.websocket import Dialler
 from paddock.client import Client
 from paddock.model.assignment import UnitAssignment
 from paddock.model.errors import Transient
@@ -24,7 +24,7 @@ from paddock.model.reports import UnitReport
 from paddock.model.specs import ContainerSpec, ServiceSpec, StackSpec
 from paddock.server.main import Running
 from paddock.wire.api import ExecStart, LogLine
-from paddock.wire.channel import ChannelClosed
+from paddock.wire.channel import Channel, ChannelClosed
 from paddock.wire.engine_http import unix_dial
 from paddock.wire.messages import (
     OLDEST_PROTOCOL,
@@ -74,7 +74,7 @@ class Scenery:
                 await channel.close("the test is over")
                 await serving
 
-    async def _serve(self, channel: ControlConnection, host: str, streams: Streams) -> None:
+    async def _serve(self, channel: Channel, host: str, streams: Streams) -> None:
         hello = Hello(
             protocols=(OLDEST_PROTOCOL, PROTOCOL), host=host, instance="i", agent_version="0",
             facts=HostFacts(address="10.0.0.1", cpus=4, memory_bytes=2**33),

@@ -11,6 +11,7 @@ from collections.abc import Callable
 import msgspec
 from msgspec.structs import replace
 
+from paddock.agent.adopted import Adopted
 from paddock.agent.files import FileKeeper
 from paddock.agent.images import Images
 from paddock.agent.ledger import Ledger
@@ -29,7 +30,6 @@ from paddock.model.reports import UnitReport
 from paddock.model.steps import (
     ConnectNetwork,
     CreateContainer,
-    PointResolver,
     PrepareContainer,
     PullImage,
     RefuseUnit,
@@ -80,7 +80,6 @@ class _Notes:
         self.missing_images: dict[str, None] = {}
         self.pulled_images: dict[str, None] = {}
         self.foreign: dict[str, ObservedContainer] = {}
-        self.names_told_s = -1.0
         self.failed_pulls = 0
         self.interrupt: asyncio.Timeout | None = None
 
@@ -94,7 +93,7 @@ class Keeper:
         self._ledger = parts.ledger
         self._sight = Sight(parts.ledger, parts.observer)
         self._notes: dict[UnitId, _Notes] = {}
-        self._minded: dict[str, None] = {}
+        self._adopted = Adopted(parts.ledger, parts.engine, parts.observer, parts.world)
         self._wake = asyncio.Event()
         parts.observer.on_change = self._container_changed
         parts.observer.on_list = self._listed
@@ -151,6 +150,7 @@ class Keeper:
                     await self._hurried(notes, wait_s)
         finally:
             self._notes.pop(unit, None)
+            self._adopted.forget(unit)
             self._wake.set()
 
     async def _guarded_turn(self, assignment: UnitAssignment, notes: _Notes) -> float | None:
@@ -188,14 +188,14 @@ class Keeper:
             return
 
     async def _turn(self, assignment: UnitAssignment, notes: _Notes) -> float | None:
-        await self._mind(assignment)
+        await self._adopted.mind(assignment)
         before = self._ledger.progress_of(assignment.unit)
         seen = self._look(assignment, before, notes, await self._elsewhere(assignment))
         progress = remember(assignment, seen, before)
         if progress != before or assignment.unit not in self._ledger.progress:
             self._record(assignment.unit, progress)
         self._report(report_of(assignment, seen, progress))
-        await self._tell_names(assignment, seen, notes)
+        await self._adopted.tell_names(assignment, seen)
         step = next_step(assignment, seen, progress)
         if step is None:
             leaves = assignment.unit in self._ledger.leaving and (
@@ -251,33 +251,6 @@ class Keeper:
         names = [name for container in assignment.containers for name in container.after]
         found = {name: await self._parts.engine.inspect(name) for name in names if name not in own and name not in ours}
         return {name: container for name, container in found.items() if container is not None}
-
-    # What was adopted
-
-    async def _mind(self, assignment: UnitAssignment) -> None:
-        """Containers without our label are looked at because they are named here."""
-        for container in assignment.containers:
-            if container.adopts and container.adopts not in self._minded:
-                self._parts.engine.mind(container.adopts)
-                await self._parts.observer.refresh(container.adopts)
-                self._minded[container.adopts] = None
-
-    async def _tell_names(self, assignment: UnitAssignment, seen: ObservedUnit, notes: _Notes) -> None:
-        """A container made without us asks the engine for names; from its (re)start on it is to ask us."""
-        asked = {container.adopts: container for container in assignment.containers if container.adopts}
-        for observed in seen.containers:
-            container = asked.get(observed.id)
-            if container is None or observed.state != "running" or notes.names_told_s == observed.started_at_s:
-                continue
-            networks = [self._ledger.networks.get(endpoint.network) for endpoint in container.endpoints]
-            joined = [one for one in networks if one is not None and one.engine_name in observed.networks]
-            if not joined:
-                continue
-            notes.names_told_s = observed.started_at_s
-            try:
-                await self._parts.engine.apply(PointResolver(container=observed.id, nameserver=joined[0].gateway))
-            except StepRefused as error:
-                self._world.log.warning("names are not ours to answer", unit=assignment.unit, error=error.message)
 
     # Doing
 

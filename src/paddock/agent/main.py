@@ -35,15 +35,14 @@ class AgentConfig(msgspec.Struct, frozen=True, kw_only=True):
     files: str = DEFAULT_ROOT
 
 
-def run_agent(config: AgentConfig, world: World | None = None) -> int:
+def run_agent(config: AgentConfig) -> int:
     """Until a signal (0) or until the server sends it away for good (2). Raises `PaddockError` when it cannot begin."""
     setproctitle("paddock agent")
-    world = world or machine_world()
     data = Path(config.data)
     identity = load_identity(data)
     lock(data)
     _raise_file_limit()
-    return asyncio.run(_serve(config, identity, world))
+    return asyncio.run(_serve(config, identity, machine_world()))
 
 
 def _raise_file_limit() -> None:

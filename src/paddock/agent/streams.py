@@ -8,20 +8,20 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import suppress
-from typing import Protocol
 
 import msgspec
 
 from paddock.core.images.saved import SavedFilter
 from paddock.core.images.tar import BadArchive
 from paddock.model.images import SaveImage
-from paddock.wire.channel import ChannelClosed
-from paddock.wire.engine_http import ByteStream, Dial, EngineError, EngineHttp, EngineUnreachable
+from paddock.wire.channel import EOF, ChannelClosed, StreamChannel
+from paddock.wire.engine_connection import ByteStream
+from paddock.wire.engine_errors import EngineError, EngineUnreachable
+from paddock.wire.engine_http import Dial, EngineHttp
 from paddock.wire.messages import OpenStream, decode_from_server
 from paddock.wire.raw_stream import TAKEN
 from paddock.world.world import World
 
-EOF = "eof"
 READ_BYTES = 256 * 1024
 DIAL_TIMEOUT_S = 10.0
 CLOSE_TIMEOUT_S = 5.0
@@ -34,25 +34,6 @@ GATHER_S = 0.001
 GATHERED_BYTES = 256 * 1024
 SAVE_SILENCE_S = 600.0
 """An engine writes the whole image to its disk before it sends the first byte."""
-
-
-class StreamChannel(Protocol):
-    """Binary messages are content; the text message `EOF` says that no more comes this way. Raises `ChannelClosed`.
-
-    `kept`: once both ways have ended, the server may have it carry another stream.
-    """
-
-    kept: bool
-
-    async def send(self, message: bytes | str) -> None: ...
-
-    async def receive(self) -> bytes | str: ...
-
-    async def close(self, reason: str = "") -> None: ...
-
-    async def gone(self) -> None:
-        """Returns when the connection is over."""
-        ...
 
 
 class Streams:

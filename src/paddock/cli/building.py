@@ -16,7 +16,8 @@ from paddock.core.images.dockerfile import mounts_of_session, needs_buildkit
 from paddock.core.images.reference import tagged
 from paddock.core.stack.builds import Build
 from paddock.model.errors import Invalid, Refused, UserError
-from paddock.wire.engine_http import EngineError, EngineHttp, EngineNotFound
+from paddock.wire.engine_errors import EngineError, EngineNotFound
+from paddock.wire.engine_http import EngineHttp
 
 SILENCE_S = 3600.0
 """A step may run that long without a word."""

@@ -49,13 +49,7 @@ def list_hosts(
 ) -> None:
     """List hosts: state, addresses, engine, labels, capacity and what is reserved."""
     views = sorted(run(_hosts()), key=lambda view: view.name)
-    if as_json:
-        output.print_json(views)
-    elif quiet:
-        for view in views:
-            print(view.name)
-    else:
-        output.print_table(HEADERS, rows(views, output.now_s()))
+    output.print_listing(views, HEADERS, rows(views, output.now_s()), as_json=as_json, quiet=quiet)
 
 
 async def _hosts() -> Sequence[HostView]:

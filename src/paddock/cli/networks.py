@@ -25,13 +25,7 @@ def networks(
 ) -> None:
     """List networks: their subnets, the hosts they span, and how many containers are on them."""
     views = [view for view in run(_fetch()) if not stack or view.stack == stack]
-    if as_json:
-        output.print_json(views)
-    elif quiet:
-        for view in views:
-            print(view.name)
-    else:
-        output.print_table(HEADERS, rows(views))
+    output.print_listing(views, HEADERS, rows(views), as_json=as_json, quiet=quiet)
 
 
 async def _fetch() -> list[NetworkView]:

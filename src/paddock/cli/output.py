@@ -63,6 +63,19 @@ def print_table(headers: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
     sys.stdout.write(table(headers, rows, colour=colour))
 
 
+def print_listing(
+    views: Sequence[Any], headers: Sequence[str], rows: Sequence[Sequence[str]], *, as_json: bool, quiet: bool
+) -> None:
+    """The views as JSON, only their names, which are the first column, or the whole table."""
+    if as_json:
+        print_json(views)
+    elif quiet:
+        for row in rows:
+            print(row[0])
+    else:
+        print_table(headers, rows)
+
+
 def table(headers: Sequence[str], rows: Iterable[Sequence[str]], *, colour: int | None = None) -> str:
     """Columns three spaces apart, as docker prints them. `colour` is the column painted by its state."""
     lines = [list(headers), *([cell or "" for cell in row] for row in rows)]

@@ -30,13 +30,7 @@ def ps(
 ) -> None:
     """List containers, and the hosts they are on."""
     views = run(_fetch(tuple(names or ()), stack, everything=everything))
-    if as_json:
-        output.print_json(views)
-    elif quiet:
-        for view in views:
-            print(view.name)
-    else:
-        output.print_table(HEADERS, rows(views, output.now_s()))
+    output.print_listing(views, HEADERS, rows(views, output.now_s()), as_json=as_json, quiet=quiet)
 
 
 async def _fetch(names: tuple[str, ...], stack: str, *, everything: bool) -> Sequence[ContainerView]:

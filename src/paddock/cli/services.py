@@ -28,13 +28,7 @@ def services(
 ) -> None:
     """List services: how many containers are wished for, run, and are ready."""
     views = run(_fetch(tuple(names or ()), stack))
-    if as_json:
-        output.print_json(views)
-    elif quiet:
-        for view in views:
-            print(f"{view.stack}/{view.name}")
-    else:
-        output.print_table(HEADERS, rows(views))
+    output.print_listing(views, HEADERS, rows(views), as_json=as_json, quiet=quiet)
 
 
 async def _fetch(names: tuple[str, ...], stack: str) -> Sequence[ServiceView]:

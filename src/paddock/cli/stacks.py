@@ -24,13 +24,7 @@ def stacks(
 ) -> None:
     """List stacks."""
     views = sorted(run(_fetch()), key=lambda view: view.name)
-    if as_json:
-        output.print_json(views)
-    elif quiet:
-        for view in views:
-            print(view.name)
-    else:
-        output.print_table(HEADERS, rows(views, output.now_s()))
+    output.print_listing(views, HEADERS, rows(views, output.now_s()), as_json=as_json, quiet=quiet)
 
 
 async def _fetch() -> Sequence[StackView]:

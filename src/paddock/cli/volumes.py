@@ -28,13 +28,7 @@ def volumes(
     if ctx.invoked_subcommand:
         return
     views = [view for view in run(_fetch()) if not stack or view.stack == stack]
-    if as_json:
-        output.print_json(views)
-    elif quiet:
-        for view in views:
-            print(view.name)
-    else:
-        output.print_table(HEADERS, rows(views))
+    output.print_listing(views, HEADERS, rows(views), as_json=as_json, quiet=quiet)
 
 
 @app.command(

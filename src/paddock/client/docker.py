@@ -12,7 +12,8 @@ from websockets.exceptions import ConnectionClosed
 
 from paddock.client.connection import Connections
 from paddock.client.websocket import opened
-from paddock.wire.engine_http import READ_BYTES, ByteStream, EngineHttp
+from paddock.wire.engine_connection import READ_BYTES, ByteStream
+from paddock.wire.engine_http import EngineHttp
 
 
 @asynccontextmanager

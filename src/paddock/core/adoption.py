@@ -14,6 +14,7 @@ from msgspec.structs import replace
 
 from paddock.core.draft import GONE
 from paddock.core.dry_run import dry_run
+from paddock.core.generations import bare_unit
 from paddock.core.stacks import SealedFiles, apply_stack, stack_id
 from paddock.model.changes import Change, Put
 from paddock.model.errors import Conflict
@@ -22,13 +23,11 @@ from paddock.model.objects import (
     HostId,
     Network,
     Service,
-    ServiceId,
     Stack,
     Unit,
     UnitDesired,
     UnitState,
     Volume,
-    unit_id,
 )
 from paddock.model.snapshot import Snapshot
 from paddock.model.specs import ServiceSpec, StackSpec
@@ -180,25 +179,8 @@ def _units(
         for slot, container in enumerate(taken[service.name], start=1):
             if any(unit.state not in GONE for unit in snapshot.units_named(host.environment, container.name)):
                 raise Conflict(f"the name {container.name} is in use in the cluster")
-            found.append(
-                Unit(
-                    id=unit_id(ServiceId(service.id), slot, 1),
-                    environment=host.environment,
-                    stack=service.stack,
-                    service=ServiceId(service.id),
-                    stack_name=service.stack_name,
-                    service_name=service.name,
-                    slot=slot,
-                    generation=1,
-                    revision=service.revision,
-                    name=container.name,
-                    host=HostId(host.id),
-                    desired=UnitDesired.RUN,
-                    adopts=container.id,
-                    created_at_s=now_s,
-                    state_since_s=now_s,
-                )
-            )
+            unit = bare_unit(service, (slot, 1), container.name, now_s)
+            found.append(replace(unit, host=HostId(host.id), desired=UnitDesired.RUN, adopts=container.id))
     return found
 
 

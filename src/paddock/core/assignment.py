@@ -13,7 +13,7 @@ from typing import NamedTuple, TypeVar
 from paddock.core.attachments import attachments, files_of, stays_on_host, volumes_of
 from paddock.core.bodies import unit_assignment
 from paddock.core.draft import GONE
-from paddock.core.network_names import address_of, names_on
+from paddock.core.network_names import address_of, fit_to_be_named, names_on
 from paddock.core.subnets import layout, mac_of, number
 from paddock.core.subnets6 import gateway6, range6
 from paddock.model.assignment import (
@@ -183,7 +183,7 @@ class _Common:
 def answers(snapshot: Snapshot, unit: Unit) -> bool:
     """The unit is named in answers: it is ready, and its host is not lost (unless too many are, and none is trusted to
     be: then what was last known stands)."""
-    if not (unit.ready or _runs_alone(unit)) or unit.host is None:
+    if not fit_to_be_named(unit) or unit.host is None:
         return False
     host = snapshot.get(Host, unit.host)
     if host is None:
@@ -192,13 +192,6 @@ def answers(snapshot: Snapshot, unit: Unit) -> bool:
         return True
     environment = snapshot.get(Environment, unit.environment)
     return environment is not None and environment.breaker == "open"
-
-
-def _runs_alone(unit: Unit) -> bool:
-    """Docker names a container as soon as it runs, whatever its healthcheck says of it."""
-    if unit.standalone and unit.starting:
-        return UnitState.PREPARED <= unit.state <= UnitState.READY
-    return unit.standalone and unit.state == UnitState.READY and any(one.state == "running" for one in unit.containers)
 
 
 def _peer(snapshot: Snapshot, network: NetworkId, unit: Unit, host_address: str) -> PeerAssignment:

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 
 from paddock.core.assignment import answers, held
 from paddock.core.attachments import files_of, stays_on_host
+from paddock.core.network_names import short_ids
 from paddock.model.changes import Change
 from paddock.model.objects import (
     Environment,
@@ -80,9 +81,8 @@ class _Concerned:
         """What other hosts see of it."""
         if unit is None or not held(unit):
             return None
-        ids = tuple(one.id for one in unit.containers) if unit.standalone else ()
         answering = answers(self._sides[side], unit)
-        return unit.host, unit.addresses, unit.name, unit.revision, unit.live, answering, ids
+        return unit.host, unit.addresses, unit.name, unit.revision, unit.live, answering, short_ids(unit)
 
     def _network(self, id: NetworkId) -> None:
         if id in self._networks:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Literal, NamedTuple
 
+from msgspec.structs import replace
+
 from paddock.core.draft import Draft
 from paddock.core.revisions import outdated
 from paddock.model.objects import Service, ServiceId, Unit, UnitDesired, UnitId, UnitState, unit_id
@@ -61,12 +63,26 @@ def next_unit(draft: Draft, service: Service, slot: int, previous: Unit | None) 
     """A unit that is not placed yet, after `previous` (the one that had the slot so far)."""
     spec = draft.spec(service)
     standalone = spec.mode == "standalone"
-    generation = next_generation(draft, service, slot)
+    place = (slot, next_generation(draft, service, slot))
+    name = _name(draft, service, service.name if standalone else spec.container_name, place)
     known_as, remake = _in_place_of(previous) if standalone and previous is not None else ("", "")
     memory = Memory()
     if previous is not None and not outdated(draft, service, previous):
         memory = memory_after(previous, spec.restart)
     plain = not spec.depends_on and not spec.container.sharing and memory.not_before_s <= draft.now_s
+    return replace(
+        bare_unit(service, place, name, draft.now_s),
+        desired=UnitDesired.RUN if plain else UnitDesired.READY,
+        standalone=standalone,
+        known_as=known_as,
+        remake=remake,
+        **memory._asdict(),
+    )
+
+
+def bare_unit(service: Service, place: tuple[int, int], name: str, now_s: float) -> Unit:
+    """Who it is, and nothing else yet. `place`: slot and generation."""
+    slot, generation = place
     return Unit(
         id=unit_id(ServiceId(service.id), slot, generation),
         environment=service.environment,
@@ -77,17 +93,10 @@ def next_unit(draft: Draft, service: Service, slot: int, previous: Unit | None) 
         slot=slot,
         generation=generation,
         revision=service.revision,
-        name=_name(draft, service, service.name if standalone else spec.container_name, (slot, generation)),
-        desired=UnitDesired.RUN if plain else UnitDesired.READY,
-        standalone=standalone,
-        known_as=known_as,
-        remake=remake,
+        name=name,
         forced=service.forced,
-        attempts=memory.attempts,
-        crashes=memory.crashes,
-        not_before_s=memory.not_before_s,
-        created_at_s=draft.now_s,
-        state_since_s=draft.now_s,
+        created_at_s=now_s,
+        state_since_s=now_s,
     )
 
 
@@ -112,17 +121,8 @@ def next_generation(draft: Draft, service: Service, slot: int) -> int:
 def started_again(draft: Draft, service: Service, previous: Unit, memory: Memory) -> Unit:
     """The next unit of the slot, made of the containers of `previous`, which stay where they are."""
     generation = next_generation(draft, service, previous.slot)
-    return Unit(
-        id=unit_id(ServiceId(service.id), previous.slot, generation),
-        environment=service.environment,
-        stack=service.stack,
-        service=ServiceId(service.id),
-        stack_name=service.stack_name,
-        service_name=service.name,
-        slot=previous.slot,
-        generation=generation,
-        revision=service.revision,
-        name=previous.name,
+    return replace(
+        bare_unit(service, (previous.slot, generation), previous.name, draft.now_s),
         host=previous.host,
         state=UnitState.PLACED,
         addresses=previous.addresses,
@@ -130,12 +130,7 @@ def started_again(draft: Draft, service: Service, previous: Unit, memory: Memory
         reuses=previous.reuses or UnitId(previous.id),
         adopts=previous.adopts,
         placed_because="its containers are there and are started again",
-        forced=service.forced,
-        attempts=memory.attempts,
-        crashes=memory.crashes,
-        not_before_s=memory.not_before_s,
-        created_at_s=draft.now_s,
-        state_since_s=draft.now_s,
+        **memory._asdict(),
     )
 
 

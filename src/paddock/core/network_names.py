@@ -2,7 +2,7 @@
 
 `SERVICE` (within the network; services of several stacks that meet under one name share it), `SERVICE.STACK`,
 `tasks.SERVICE` as in Swarm mode, the container's name (with a PTR record), and aliases as in the compose file. A
-standalone container goes by its name, its short id and its aliases.
+standalone container goes by its name, its aliases and, once it may be named, its short id.
 """
 
 from __future__ import annotations
@@ -13,11 +13,29 @@ import msgspec
 
 from paddock.core.attachments import attachments
 from paddock.model.assignment import AddressAssignment, AnyItem, NameAssignment
-from paddock.model.objects import NetworkId, Revision, Unit
+from paddock.model.objects import NetworkId, Revision, Unit, UnitState
 from paddock.model.snapshot import Snapshot
 
 SHORT_ID = 12
 """Digits of a container's id that its engine makes its host name."""
+
+
+def fit_to_be_named(unit: Unit) -> bool:
+    return unit.ready or _runs_alone(unit)
+
+
+def _runs_alone(unit: Unit) -> bool:
+    """Docker names a container as soon as it runs, whatever its healthcheck says of it."""
+    if unit.standalone and unit.starting:
+        return UnitState.PREPARED <= unit.state <= UnitState.READY
+    return unit.standalone and unit.state == UnitState.READY and any(one.state == "running" for one in unit.containers)
+
+
+def short_ids(unit: Unit) -> tuple[str, ...]:
+    """None before it may be named: nobody shares them, so that there would be nothing to tell but that they are new."""
+    if not unit.standalone or not fit_to_be_named(unit):
+        return ()
+    return tuple(container.id[:SHORT_ID] for container in unit.containers)
 
 
 def names_on(
@@ -55,7 +73,7 @@ def address_of(snapshot: Snapshot, network: NetworkId, unit: Unit) -> AddressAss
 def _names_of(snapshot: Snapshot, network: NetworkId, unit: Unit) -> list[str]:
     service = unit.service_name
     if unit.standalone:
-        names = [unit.name, *(container.id[:SHORT_ID] for container in unit.containers)]
+        names = [unit.name, *short_ids(unit)]
     else:
         names = [unit.name, service, f"{service}.{unit.stack_name}", f"tasks.{service}"]
     revision = snapshot.get(Revision, unit.revision)

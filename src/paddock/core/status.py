@@ -6,7 +6,6 @@ from collections.abc import Iterable, Sequence
 
 import msgspec
 
-from paddock.core.converge import Scope, converge
 from paddock.model.objects import (
     Host,
     HostState,
@@ -106,8 +105,3 @@ def _newest_per_slot(units: Sequence[Unit]) -> list[Unit]:
 def stack_state(states: Iterable[str]) -> str:
     """Of a stack whose services are in these states: the worst of them; "running" for none."""
     return min(states, key=WORST_FIRST.index, default="running")
-
-
-def at_rest(snapshot: Snapshot, now_s: float) -> bool:
-    """Nothing is left to decide at this time."""
-    return not converge(snapshot, now_s, Scope.everything()).changes

@@ -20,7 +20,6 @@ from paddock.model.snapshot import Snapshot
 
 LARGEST_BLOCK_BITS = 28
 FIRST_VNI = 4096
-LAST_VNI = (1 << 24) - 1
 
 
 class Layout(NamedTuple):

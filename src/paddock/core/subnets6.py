@@ -72,10 +72,6 @@ def range6(network: Network, ip_range: str) -> str:
     return f"{address6(network, str(block.network_address))}/{96 + block.prefixlen}" if network.subnet6 else ""
 
 
-def inside6(network: Network, address: str) -> bool:
-    return bool(network.subnet6) and IPv6Address(address) in IPv6Network(network.subnet6)
-
-
 def _first(network: Network) -> int:
     room = IPv6Network(network.spec.ip_range6 or network.subnet6, strict=False)
     apart = LEFT_TO_WISHES if room.num_addresses > 2 * LEFT_TO_WISHES else 0

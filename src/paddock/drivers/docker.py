@@ -43,14 +43,8 @@ from paddock.model.steps import (
     StartContainer,
     StopContainer,
 )
-from paddock.wire.engine_http import (
-    EngineBadRequest,
-    EngineConflict,
-    EngineError,
-    EngineHttp,
-    EngineNotFound,
-    EngineUnreachable,
-)
+from paddock.wire.engine_errors import EngineBadRequest, EngineConflict, EngineError, EngineNotFound, EngineUnreachable
+from paddock.wire.engine_http import EngineHttp
 from paddock.wire.engine_images import held_images
 from paddock.world.world import World
 

@@ -10,7 +10,6 @@ import asyncio
 import errno
 import os
 import socket
-import struct
 from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -19,6 +18,7 @@ import msgspec
 from pyroute2 import IPRoute, NetlinkError
 
 from paddock.drivers import rtnetlink
+from paddock.drivers.links import Link, link_changes, link_of
 from paddock.drivers.vxlan import (
     PORT_PREFIX,
     AddPort,
@@ -27,8 +27,6 @@ from paddock.drivers.vxlan import (
     Entry,
     Observed,
     ObservedPort,
-    Peer,
-    Rule,
     SetBridge,
     SetPort,
     Tunnel,
@@ -39,17 +37,7 @@ from paddock.drivers.vxlan import (
 from paddock.model.errors import Broken, Transient
 from paddock.model.objects import NetworkId
 
-__all__ = ["Applied", "Overlay", "Peer", "Rule", "WantedNetwork", "difference"]
-
 APPLY_TIMEOUT_S = 60.0
-SETTLE_S = 0.05
-BRIDGE_PREFIX = "pdk"
-IFF_UP = 0x1
-IFLA_ADDRESS, IFLA_IFNAME, IFLA_MTU, IFLA_MASTER, IFLA_LINKINFO = 1, 3, 4, 10, 18
-IFLA_INFO_KIND, IFLA_INFO_DATA, IFLA_INFO_SLAVE_DATA = 1, 2, 5
-IFLA_VXLAN_ID, IFLA_VXLAN_LOCAL, IFLA_VXLAN_LEARNING, IFLA_VXLAN_PROXY = 1, 4, 7, 11
-IFLA_VXLAN_PORT, IFLA_VXLAN_LOCAL6 = 15, 17
-IFLA_BRPORT_LEARNING, IFLA_BRPORT_UNICAST_FLOOD = 8, 9
 
 
 class Applied(msgspec.Struct, frozen=True, kw_only=True):
@@ -79,15 +67,14 @@ class Overlay:
         async with asyncio.timeout(APPLY_TIMEOUT_S):
             return await asyncio.get_running_loop().run_in_executor(self._thread, self._observe)
 
-    async def changes(self) -> AsyncGenerator[None, None]:
+    def changes(self) -> AsyncGenerator[None, None]:
         """Yields once it is listening, and after a bridge or port of ours came, went or was altered, by whomever: then
         call `apply`. Bursts become one.
 
         An engine that restarts may make its bridges anew, which throws our ports out of them. Entries of a table that
         somebody removes are not noticed here: an `apply` once a minute finds them.
         """
-        async for _ in _link_changes():
-            yield
+        return link_changes()
 
     async def close(self) -> None:
         """Lets go of the sockets; what is in the kernel stays and goes on working."""
@@ -146,7 +133,7 @@ class _Kernel:
 
     def observe(self) -> tuple[Observed, dict[str, int]]:
         """What is there, and name -> index of our ports and of all bridges."""
-        links = [_link(body) for body in self._socket.links()]
+        links = [link_of(body) for body in self._socket.links()]
         names = {link.index: link.name for link in links}
         ports = [link for link in links if link.tunnel is not None and link.name.startswith(PORT_PREFIX)]
         bridges = [link for link in links if link.kind == "bridge"]
@@ -237,52 +224,6 @@ def _explain(rule: AnyRule, code: int) -> str:
             return f"{rule.port}: {text}"
 
 
-class _Link(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    index: int
-    name: str
-    kind: str
-    mac: str
-    mtu: int
-    master: int
-    up: bool
-    quiet: bool
-    tunnel: Tunnel | None
-
-
-def _link(body: bytes) -> _Link:
-    index, flags = rtnetlink.link_header(body)
-    found = rtnetlink.attributes(body, rtnetlink.LINK_BYTES)
-    info = rtnetlink.attributes(found.get(IFLA_LINKINFO, b""))
-    kind = info.get(IFLA_INFO_KIND, b"").rstrip(b"\0").decode("ascii", "replace")
-    seat = rtnetlink.attributes(info.get(IFLA_INFO_SLAVE_DATA, b""))
-    return _Link(
-        index=index,
-        name=found.get(IFLA_IFNAME, b"").rstrip(b"\0").decode("utf-8", "replace"),
-        kind=kind,
-        mac=rtnetlink.text_mac(found.get(IFLA_ADDRESS, b"")),
-        mtu=_number(found.get(IFLA_MTU)),
-        master=_number(found.get(IFLA_MASTER)),
-        up=bool(flags & IFF_UP),
-        quiet=seat.get(IFLA_BRPORT_LEARNING) == b"\0" and seat.get(IFLA_BRPORT_UNICAST_FLOOD) == b"\0",
-        tunnel=_tunnel(rtnetlink.attributes(info.get(IFLA_INFO_DATA, b""))) if kind == "vxlan" else None,
-    )
-
-
-def _number(payload: bytes | None) -> int:
-    return int.from_bytes(payload or b"", "little" if struct.pack("=H", 1) == b"\1\0" else "big")
-
-
-def _tunnel(found: Mapping[int, bytes]) -> Tunnel:
-    local = found.get(IFLA_VXLAN_LOCAL) or found.get(IFLA_VXLAN_LOCAL6)
-    return Tunnel(
-        vni=_number(found.get(IFLA_VXLAN_ID)),
-        local_address=rtnetlink.text_address(local) if local else "",
-        destination_port=int.from_bytes(found.get(IFLA_VXLAN_PORT, b""), "big"),
-        learning=found.get(IFLA_VXLAN_LEARNING, b"\0") != b"\0",
-        proxy=found.get(IFLA_VXLAN_PROXY, b"\0") != b"\0",
-    )
-
-
 class _Tables:
     """The forwarding and neighbour tables of some links, by index."""
 
@@ -316,7 +257,7 @@ class _Tables:
                 self.neighbours[index][rtnetlink.text_address(found[rtnetlink.NDA_DST])] = mac
 
 
-def _observed_port(link: _Link, names: Mapping[int, str], tables: _Tables) -> ObservedPort:
+def _observed_port(link: Link, names: Mapping[int, str], tables: _Tables) -> ObservedPort:
     assert link.tunnel is not None
     return ObservedPort(
         tunnel=link.tunnel,
@@ -328,51 +269,3 @@ def _observed_port(link: _Link, names: Mapping[int, str], tables: _Tables) -> Ob
         seats=tuple(tables.seats[link.index]),
         neighbours=tables.neighbours[link.index],
     )
-
-
-async def _link_changes() -> AsyncGenerator[None, None]:
-    """Watches link messages; those that only repeat what is known (counters, carrier) are not worth a yield."""
-    loop = asyncio.get_running_loop()
-    wake = asyncio.Event()
-    known: dict[int, tuple[str, int, int, bool]] = {}
-    listener = socket.socket(
-        socket.AF_NETLINK,
-        socket.SOCK_RAW | socket.SOCK_CLOEXEC | socket.SOCK_NONBLOCK,
-        socket.NETLINK_ROUTE,
-    )
-    try:
-        listener.bind((0, rtnetlink.GROUP_LINK))
-        loop.add_reader(listener.fileno(), _hear, listener, known, wake)
-        yield
-        while True:
-            await wake.wait()
-            await asyncio.sleep(SETTLE_S)
-            wake.clear()
-            yield
-    finally:
-        loop.remove_reader(listener.fileno())
-        listener.close()
-
-
-def _hear(listener: socket.socket, known: dict[int, tuple[str, int, int, bool]], wake: asyncio.Event) -> None:
-    try:
-        data = listener.recv(rtnetlink.BUFFER_BYTES)
-    except BlockingIOError:
-        return
-    except OSError:
-        # The kernel dropped messages (ENOBUFS): anything may have changed.
-        known.clear()
-        wake.set()
-        return
-    for kind, _, _, body in rtnetlink.messages(data):
-        if kind not in (rtnetlink.RTM_NEWLINK, rtnetlink.RTM_DELLINK):
-            continue
-        link = _link(body)
-        if not link.name.startswith(BRIDGE_PREFIX) or body[0] == socket.AF_BRIDGE:
-            continue
-        if kind == rtnetlink.RTM_DELLINK:
-            known.pop(link.index, None)
-            wake.set()
-        elif known.get(link.index) != (seen := (link.name, link.master, link.mtu, link.up)):
-            known[link.index] = seen
-            wake.set()

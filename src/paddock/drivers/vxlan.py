@@ -17,8 +17,6 @@ from paddock.model.objects import NetworkId
 
 PORT_PREFIX = "pdkv"
 DESTINATION_PORT = 4789
-ENCAPSULATION_BYTES = 50
-"""Outer Ethernet payload spent on one frame over IPv4: the network's mtu is the underlay's less this (70 over IPv6)."""
 
 
 class Peer(msgspec.Struct, frozen=True, kw_only=True, gc=False):

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from paddock.core.images.dockerfile import base_images
 from paddock.core.images.session import SessionEar
 from paddock.core.powers import check_powers
@@ -13,17 +11,13 @@ from paddock.gateway.client import Answer
 from paddock.gateway.context import Context
 from paddock.gateway.credentials import auths_for_build
 from paddock.gateway.forward import Asked, forward
-from paddock.gateway.hosts import answered
 from paddock.gateway.image_finding import bring_image, host_for_images, names_on
-from paddock.gateway.listing import refuse_if_all_did
 from paddock.gateway.networks import OF_ENGINES, network_called
 from paddock.gateway.problems import ApiProblem
+from paddock.gateway.pruning import pruned_on_engines
 from paddock.gateway.router import Router
 from paddock.model.errors import PaddockError
 from paddock.model.objects import Host, HostId
-
-Json = dict[str, Any]
-PRUNE_TIMEOUT_S = 300.0
 
 
 def register(router: Router) -> None:
@@ -109,21 +103,5 @@ class _Session:
 
 async def prune(call: Call) -> Answer:
     query = {name: values[0] for name, values in call.head.query.items()}
-
-    async def ask(host: Host) -> Json:
-        engine = call.cluster.engine(HostId(host.id))
-        found: Json = await engine.json("POST", "/build/prune", query=query, timeout_s=PRUNE_TIMEOUT_S)
-        return found
-
-    told = await call.gateway.hosts.ask_each(
-        call.gateway.hosts.reachable(call.environment), ask, timeout_s=PRUNE_TIMEOUT_S
-    )
-    refuse_if_all_did(told)
-    found = [answer for _, answer in answered(told)]
-    return Answer(
-        200,
-        {
-            "CachesDeleted": [cache for answer in found for cache in answer.get("CachesDeleted") or ()] or None,
-            "SpaceReclaimed": sum(int(answer.get("SpaceReclaimed") or 0) for answer in found),
-        },
-    )
+    pruned = await pruned_on_engines(call, "/build/prune", "CachesDeleted", query)
+    return Answer(200, {"CachesDeleted": pruned.deleted or None, "SpaceReclaimed": pruned.reclaimed_bytes})

@@ -11,7 +11,8 @@ from paddock.model.changes import Change, Commit
 from paddock.model.images import HeldImage
 from paddock.model.objects import EnvironmentId, Host, HostId
 from paddock.model.snapshot import Snapshot
-from paddock.wire.engine_http import ByteStream, EngineHttp
+from paddock.wire.engine_connection import ByteStream
+from paddock.wire.engine_http import EngineHttp
 from paddock.world.world import World
 
 T = TypeVar("T")

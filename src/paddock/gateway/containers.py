@@ -20,7 +20,7 @@ from paddock.model.errors import Transient
 from paddock.model.objects import Host, HostId, Revision
 from paddock.model.snapshot import Snapshot
 from paddock.model.specs import ContainerSpec
-from paddock.wire.engine_http import EngineNotFound
+from paddock.wire.engine_errors import EngineNotFound
 
 Json = dict[str, Any]
 INSPECT_TIMEOUT_S = 10.0

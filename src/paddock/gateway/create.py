@@ -47,7 +47,8 @@ from paddock.model.objects import Host, HostId, HostState, Network, NetworkId, R
 from paddock.model.snapshot import Snapshot
 from paddock.model.specs import Placement, ServiceSpec
 from paddock.model.steps import ConnectNetwork, CreateContainer
-from paddock.wire.engine_http import EngineFault, EngineHttp, EngineUnreachable
+from paddock.wire.engine_errors import EngineFault, EngineUnreachable
+from paddock.wire.engine_http import EngineHttp
 
 PREPARE_TIMEOUT_S = 60.0
 CREATE_TIMEOUT_S = 120.0

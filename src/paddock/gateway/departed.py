@@ -10,7 +10,7 @@ from paddock.model.changes import Change
 from paddock.model.errors import Transient
 from paddock.model.objects import Service, Unit
 from paddock.model.snapshot import Snapshot
-from paddock.wire.engine_http import EngineError
+from paddock.wire.engine_errors import EngineError
 
 MOST_LOOKED_AT = 20
 

@@ -16,7 +16,7 @@ from paddock.gateway.hosts import Hosts, answered
 from paddock.gateway.problems import ApiProblem, no_such
 from paddock.model.objects import ContainerStatus, Host, HostId, Unit, UnitId
 from paddock.model.snapshot import ID_KEY_DIGITS, Snapshot
-from paddock.wire.engine_http import EngineNotFound
+from paddock.wire.engine_errors import EngineNotFound
 
 MOST_REMEMBERED = 20_000
 ID_DIGITS = frozenset("0123456789abcdef")

@@ -21,7 +21,7 @@ from paddock.gateway.hosts import Hosts
 from paddock.gateway.listing import given_up, known_id, shown_labels
 from paddock.model.errors import PaddockError
 from paddock.model.objects import Host, HostId, Network
-from paddock.wire.engine_http import EngineError
+from paddock.wire.engine_errors import EngineError
 from paddock.world.backoff import Backoff
 
 GATHER_S = 0.1

@@ -23,7 +23,7 @@ from paddock.gateway.problems import ApiProblem, BadMessage
 from paddock.gateway.source import Source
 from paddock.model.errors import PaddockError, Transient
 from paddock.model.objects import HostId
-from paddock.wire.engine_http import ByteStream
+from paddock.wire.engine_connection import ByteStream
 
 AFTER_HEAD_S = 0.005
 """A moment for the client between the head of a hijacked connection and its first bytes."""

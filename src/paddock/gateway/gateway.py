@@ -19,7 +19,6 @@ from paddock.model.errors import PaddockError
 from paddock.model.objects import HostId
 
 _VERSIONED = re.compile(r"/v(\d{1,4})\.(\d{1,4})(/.*)")
-NEVER_VERSIONED = ("/grpc", "/session")
 
 
 class Gateway:

@@ -13,7 +13,7 @@ from paddock.gateway.hosts import answered
 from paddock.gateway.problems import ApiProblem, no_such
 from paddock.model.errors import PaddockError, UserError
 from paddock.model.objects import Host, HostId, Revision, Unit
-from paddock.wire.engine_http import EngineError, EngineNotFound
+from paddock.wire.engine_errors import EngineError, EngineNotFound
 
 UNTAG_TIMEOUT_S = 30.0
 PULL_SILENCE_S = 300.0

@@ -25,11 +25,11 @@ from paddock.gateway.image_finding import (
 )
 from paddock.gateway.listing import refuse_if_all_did
 from paddock.gateway.problems import ApiProblem
+from paddock.gateway.pruning import pruned_on_engines
 from paddock.gateway.router import Router
 from paddock.model.objects import Host, HostId
 
 Json = dict[str, Any]
-PRUNE_TIMEOUT_S = 300.0
 NO_TAG, NO_DIGEST = "<none>:<none>", "<none>@<none>"
 
 
@@ -216,22 +216,11 @@ def without_doubles(lists: Iterable[list[Json] | None]) -> list[Json]:
 async def prune(call: Call) -> Answer:
     """Everywhere. Said to be gone is what no host has any more; space is what came free on all hosts together."""
     filters = call.head.asked("filters")
-    hosts = call.gateway.hosts.reachable(call.environment)
-
-    async def ask(host: Host) -> Json:
-        query = {"filters": filters} if filters else {}
-        engine = call.cluster.engine(HostId(host.id))
-        found: Json = await engine.json("POST", "/images/prune", query=query, timeout_s=PRUNE_TIMEOUT_S)
-        await call.cluster.images.refresh(HostId(host.id))
-        return found
-
-    told = await call.gateway.hosts.ask_each(hosts, ask, timeout_s=PRUNE_TIMEOUT_S)
-    refuse_if_all_did(told)
-    found = [answer for _, answer in answered(told)]
-    lines = without_doubles(answer.get("ImagesDeleted") for answer in found)
-    gone = [line for line in lines if not _still_there(call, line)]
-    space = sum(int(answer.get("SpaceReclaimed") or 0) for answer in found)
-    return Answer(200, {"ImagesDeleted": gone or None, "SpaceReclaimed": space})
+    query = {"filters": filters} if filters else {}
+    pruned = await pruned_on_engines(call, "/images/prune", "ImagesDeleted", query)
+    await call.gateway.hosts.ask_each(pruned.hosts, lambda host: call.cluster.images.refresh(HostId(host.id)))
+    gone = [line for line in without_doubles([pruned.deleted]) if not _still_there(call, line)]
+    return Answer(200, {"ImagesDeleted": gone or None, "SpaceReclaimed": pruned.reclaimed_bytes})
 
 
 def _still_there(call: Call, line: Json) -> bool:

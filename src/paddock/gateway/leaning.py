@@ -10,7 +10,7 @@ from paddock.gateway.links import partner
 from paddock.gateway.rights import check_reach
 from paddock.gateway.wishes import leans_on, namespaces_of
 from paddock.model.objects import HostId
-from paddock.wire.engine_http import EngineUnreachable
+from paddock.wire.engine_errors import EngineUnreachable
 
 Json = dict[str, Any]
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from msgspec.structs import replace
 
 from paddock.core.standalone import NameInUse, forget, rename
@@ -13,20 +11,18 @@ from paddock.gateway.containers import found_container
 from paddock.gateway.filters import encode_filters, parse_filters
 from paddock.gateway.finding import Found
 from paddock.gateway.forward import Asked, forward
-from paddock.gateway.hosts import answered
 from paddock.gateway.links import unlinked
-from paddock.gateway.listing import refuse_if_all_did
 from paddock.gateway.names import checked_name
 from paddock.gateway.problems import ApiProblem
+from paddock.gateway.pruning import pruned_on_engines
 from paddock.gateway.router import Router
 from paddock.model.changes import Change, Put
 from paddock.model.errors import PaddockError, Transient
-from paddock.model.objects import Host, HostId, HostState, Service, Unit
+from paddock.model.objects import HostId, HostState, Service, Unit
 from paddock.model.snapshot import Snapshot
-from paddock.wire.engine_http import EngineNotFound
+from paddock.wire.engine_errors import EngineNotFound
 
 REMOVE_TIMEOUT_S = 120.0
-PRUNE_TIMEOUT_S = 300.0
 STACK_LABEL = "io.paddock.stack"
 
 
@@ -148,21 +144,5 @@ async def prune(call: Call) -> Answer:
     filters = parse_filters(call.head.asked("filters"))
     filters["label!"] = [*filters.get("label!", ()), STACK_LABEL]
     query = {"filters": encode_filters(filters)}
-
-    async def ask(host: Host) -> dict[str, Any]:
-        engine = call.cluster.engine(HostId(host.id))
-        found: dict[str, Any] = await engine.json("POST", "/containers/prune", query=query, timeout_s=PRUNE_TIMEOUT_S)
-        return found
-
-    hosts = call.gateway.hosts.reachable(call.environment)
-    told = await call.gateway.hosts.ask_each(hosts, ask, PRUNE_TIMEOUT_S)
-    refuse_if_all_did(told)
-    done = [found for _, found in answered(told)]
-    deleted = [id for found in done for id in found.get("ContainersDeleted") or ()]
-    return Answer(
-        200,
-        {
-            "ContainersDeleted": deleted or None,
-            "SpaceReclaimed": sum(int(found.get("SpaceReclaimed") or 0) for found in done),
-        },
-    )
+    pruned = await pruned_on_engines(call, "/containers/prune", "ContainersDeleted", query)
+    return Answer(200, {"ContainersDeleted": pruned.deleted or None, "SpaceReclaimed": pruned.reclaimed_bytes})

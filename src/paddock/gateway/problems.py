@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from paddock.model.errors import Forbidden, PaddockError, Transient, UserError
-from paddock.wire.engine_http import EngineError
+from paddock.wire.engine_errors import EngineError
 
 
 class ApiProblem(PaddockError):

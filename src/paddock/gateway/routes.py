@@ -5,6 +5,7 @@ from __future__ import annotations
 from paddock.gateway import (
     arrivals,
     building,
+    connecting,
     containers,
     create,
     elsewhere,
@@ -20,8 +21,8 @@ from paddock.gateway import (
 )
 from paddock.gateway.router import Router
 
-IMAGES = (arrivals, building, images)
-SUBJECTS = (system, listing, create, lives, containers, execs, networks, volumes, *IMAGES, events, usage, elsewhere)
+IMAGES, NETWORKS = (arrivals, building, images), (networks, connecting)
+SUBJECTS = (system, listing, create, lives, containers, execs, *NETWORKS, volumes, *IMAGES, events, usage, elsewhere)
 """Each has `register(router)`."""
 
 

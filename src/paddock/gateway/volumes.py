@@ -19,9 +19,9 @@ from paddock.gateway.client import Answer
 from paddock.gateway.departed import any_gone
 from paddock.gateway.filters import Filters, encode_filters, labels_match, parse_filters
 from paddock.gateway.hosts import answered
-from paddock.gateway.listing import refuse_if_all_did
 from paddock.gateway.networks import time_text
 from paddock.gateway.problems import ApiProblem, no_such
+from paddock.gateway.pruning import pruned_on_engines
 from paddock.gateway.router import Router
 from paddock.gateway.shapes import check_shape
 from paddock.model.changes import Change, Delete, Put
@@ -29,7 +29,7 @@ from paddock.model.errors import Conflict, PaddockError
 from paddock.model.objects import Host, HostId, Revision, ServiceId, Unit, Volume
 from paddock.model.snapshot import Snapshot
 from paddock.model.specs import VolumeSpec
-from paddock.wire.engine_http import EngineError, EngineNotFound
+from paddock.wire.engine_errors import EngineError, EngineNotFound
 
 Json = dict[str, Any]
 PLACE = "/var/lib/docker/volumes"
@@ -38,7 +38,6 @@ HIDDEN_LABEL = "io.paddock.volume"
 ANONYMOUS_LABEL = "com.docker.volume.anonymous"
 """How engines mark volumes without a name, which `volume prune` removes without being asked for all."""
 DRIVER_TIMEOUT_S = 60.0
-PRUNE_TIMEOUT_S = 300.0
 
 
 def register(router: Router) -> None:
@@ -67,12 +66,12 @@ def _host_name(snapshot: Snapshot, volume: Volume) -> str:
     return host.name if host is not None else ""
 
 
-async def _of_hosts(call: Call, path: str, method: str = "GET") -> list[tuple[Host, Any]]:
-    """The same call to every host; those that have no such thing are left out."""
+async def _of_hosts(call: Call, path: str) -> list[tuple[Host, Any]]:
+    """What every host has there; those that have no such thing are left out."""
 
     async def ask(host: Host) -> Any:
         try:
-            return await call.cluster.engine(HostId(host.id)).json(method, path)
+            return await call.cluster.engine(HostId(host.id)).json("GET", path)
         except EngineNotFound:
             return None
 
@@ -281,22 +280,7 @@ async def prune(call: Call) -> Answer:
         return changes, [volume.name for volume in unused]
 
     names, _ = await call.cluster.commit(decide)
-    deleted, reclaimed = await _pruned_on_engines(call, filters)
-    return Answer(200, {"VolumesDeleted": [*names, *deleted], "SpaceReclaimed": reclaimed})
-
-
-async def _pruned_on_engines(call: Call, filters: Filters) -> tuple[list[str], int]:
-    """Those that only engines know, as single containers leave them behind. -> names, bytes."""
+    # Those that only engines know, as single containers leave them behind.
     query = {"filters": encode_filters({**filters, "label!": [*filters.get("label!", ()), HIDDEN_LABEL]})}
-
-    async def ask(host: Host) -> Json:
-        engine = call.cluster.engine(HostId(host.id))
-        found: Json = await engine.json("POST", "/volumes/prune", query=query, timeout_s=PRUNE_TIMEOUT_S)
-        return found
-
-    hosts = call.gateway.hosts.reachable(call.environment)
-    told = await call.gateway.hosts.ask_each(hosts, ask, PRUNE_TIMEOUT_S)
-    refuse_if_all_did(told)
-    done = [found for _, found in answered(told)]
-    names = [name for found in done for name in found.get("VolumesDeleted") or ()]
-    return names, sum(int(found.get("SpaceReclaimed") or 0) for found in done)
+    pruned = await pruned_on_engines(call, "/volumes/prune", "VolumesDeleted", query)
+    return Answer(200, {"VolumesDeleted": [*names, *pruned.deleted], "SpaceReclaimed": pruned.reclaimed_bytes})

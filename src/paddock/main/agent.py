@@ -25,25 +25,21 @@ Examples:
   paddock agent install                 then: run it now and with every boot
   paddock agent                         or run it here, until Ctrl-C""",
 )
-def agent(ctx: Invocation, data: str = DATA, engine: str = ENGINE) -> None:
-    """Run the agent of this host. Containers run on while it is stopped."""
-    if ctx.invoked_subcommand is None:
-        run_agent(data, engine)
-
-
 @app.command(
     "run",
+    help="Run the agent here, in the foreground.",
     epilog=examples(
         "paddock agent run",
         "paddock agent run --engine /run/user/docker.sock",
     ),
 )
-def run_agent(data: str = DATA, engine: str = ENGINE) -> None:
-    """Run the agent here, in the foreground."""
-    from paddock.agent.main import AgentConfig
-    from paddock.agent.main import run_agent as serve
+def agent(ctx: Invocation, data: str = DATA, engine: str = ENGINE) -> None:
+    """Run the agent of this host. Containers run on while it is stopped."""
+    if ctx.invoked_subcommand is not None:
+        return
+    from paddock.agent.main import AgentConfig, run_agent
 
-    raise Exit(serve(AgentConfig(data=data, engine_socket=engine)))
+    raise Exit(run_agent(AgentConfig(data=data, engine_socket=engine)))
 
 
 @app.command(

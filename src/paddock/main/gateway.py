@@ -23,7 +23,8 @@ from paddock.server.config import ServerConfig
 from paddock.server.docker_access import Holder, holder_of
 from paddock.server.docker_door import DockerDoor
 from paddock.server.plane import DEFAULT_ENVIRONMENT, ControlPlane
-from paddock.wire.engine_http import ByteStream, EngineHttp
+from paddock.wire.engine_connection import ByteStream
+from paddock.wire.engine_http import EngineHttp
 
 if TYPE_CHECKING:
     from paddock.world.world import World

@@ -35,6 +35,14 @@ Examples:
   paddock server backup paddock.backup          of the server that commands talk to
   paddock server restore paddock.backup         into an empty data directory""",
 )
+@app.command(
+    "run",
+    help="Run the server here, in the foreground.",
+    epilog=examples(
+        "paddock server run",
+        "paddock server run --data ./data --listen 127.0.0.1",
+    ),
+)
 def server(
     ctx: Invocation,
     data: str = DATA,
@@ -47,39 +55,18 @@ def server(
     admin_key_file: bool = KEY_FILE,
 ) -> None:
     """Run the server: everything is in one process and one data directory."""
-    if ctx.invoked_subcommand is None:
-        run_server(data, listen, api_port, agents_port, docker_port, name, pool, admin_key_file)
-
-
-@app.command(
-    "run",
-    epilog=examples(
-        "paddock server run",
-        "paddock server run --data ./data --listen 127.0.0.1",
-    ),
-)
-def run_server(
-    data: str = DATA,
-    listen: str = LISTEN,
-    api_port: int = API_PORT,
-    agents_port: int = AGENTS_PORT,
-    docker_port: int = DOCKER_PORT,
-    name: list[str] = NAMES,
-    pool: list[str] = POOLS,
-    admin_key_file: bool = KEY_FILE,
-) -> None:
-    """Run the server here, in the foreground."""
+    if ctx.invoked_subcommand is not None:
+        return
     _check_pools(pool)
     from paddock.main.gateway import docker_api
     from paddock.server.config import ServerConfig
-    from paddock.server.main import run_server as serve
+    from paddock.server.main import run_server
 
     config = ServerConfig(
         data=data, listen=listen, api_port=api_port, agents_port=agents_port, docker_port=docker_port,
-        names=tuple(name), pools=tuple(pool),
-        admin_key_file=admin_key_file,
+        names=tuple(name), pools=tuple(pool), admin_key_file=admin_key_file,
     )  # fmt: skip
-    raise Exit(serve(config, docker_api))
+    raise Exit(run_server(config, docker_api))
 
 
 @app.command(

@@ -162,11 +162,6 @@ class Playground:
         settings = self._with_host(host)
         return self._host(host).run(argv, machine.search_path(settings.engine_dir), timeout_s=timeout_s, stdin=stdin)
 
-    def entering(self, host: str) -> tuple[str, ...]:
-        """What to put before a command to run it on the host, say with a terminal."""
-        self._with_host(host)
-        return self._host(host).place.enter
-
     def socket(self, host: str) -> Path:
         """The host's own Docker socket, as seen from the machine."""
         self._with_host(host)

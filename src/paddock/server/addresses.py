@@ -33,10 +33,10 @@ def local_addresses() -> tuple[str, ...]:
     return tuple(sorted({*_ipv4(), *_ipv6()}))
 
 
-def _ipv4(trie: Path = Path("/proc/net/fib_trie")) -> list[str]:
+def _ipv4() -> list[str]:
     found: list[str] = []
     last = ""
-    for line in _lines_of(trie):
+    for line in _lines_of("/proc/net/fib_trie"):
         words = line.split()
         if len(words) >= 2 and words[0] in ("|--", "+--"):
             last = words[1]
@@ -45,14 +45,18 @@ def _ipv4(trie: Path = Path("/proc/net/fib_trie")) -> list[str]:
     return found
 
 
-def _ipv6(table: Path = Path("/proc/net/if_inet6")) -> list[str]:
-    addresses = [ipaddress.IPv6Address(bytes.fromhex(line.split()[0])) for line in _lines_of(table) if line.strip()]
+def _ipv6() -> list[str]:
+    addresses = [
+        ipaddress.IPv6Address(bytes.fromhex(line.split()[0]))
+        for line in _lines_of("/proc/net/if_inet6")
+        if line.strip()
+    ]
     return [str(address) for address in addresses if not address.is_link_local and not address.is_loopback]
 
 
-def _lines_of(path: Path) -> list[str]:
+def _lines_of(path: str) -> list[str]:
     try:
-        return path.read_text().splitlines()
+        return Path(path).read_text().splitlines()
     except OSError:
         return []
 

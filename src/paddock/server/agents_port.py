@@ -5,14 +5,12 @@ Streams leave the WebSocket behind where the agent knows how (`paddock.wire.raw_
 
 from __future__ import annotations
 
-import asyncio
 import socket
 import ssl
 from collections.abc import Mapping, Sequence
-from typing import Any, cast
+from typing import Any
 
 from websockets.asyncio.server import Server, ServerConnection, serve
-from websockets.exceptions import ConnectionClosed
 from websockets.http11 import Request, Response
 from websockets.typing import Subprotocol
 
@@ -21,77 +19,23 @@ from paddock.server.authority import common_name
 from paddock.server.session import Peer
 from paddock.server.sessions import Sessions
 from paddock.server.streams import Streams
-from paddock.wire.channel import ChannelClosed
-from paddock.wire.raw_stream import KEPT, RAW, RawStream
+from paddock.wire.raw_stream import KEPT
+from paddock.wire.websocket import (
+    CLOSE_TIMEOUT_S,
+    OPEN_TIMEOUT_S,
+    QUEUED_MESSAGES,
+    SPOKEN,
+    RawConnection,
+    WebSocketChannel,
+    stream_over,
+)
 
 MOST_MESSAGE_BYTES = 16 * 2**20
 CONTROL_PATH = "/session"
 STREAM_PATH = "/streams/"
-SPOKEN = (KEPT, RAW)
-"""On streams; the first that an agent offers."""
-_CLOSE_REASON_BYTES = 120
-"""A close frame has room for 123 bytes."""
 
 
-class WebSocketChannel:
-    """A `Channel`; text and binary messages both arrive as bytes."""
-
-    def __init__(self, connection: ServerConnection) -> None:
-        self._connection = connection
-
-    async def send(self, message: bytes) -> None:
-        try:
-            await self._connection.send(message, text=True)
-        except ConnectionClosed as closed:
-            raise ChannelClosed(str(closed)) from closed
-
-    async def receive(self) -> bytes:
-        try:
-            return await self._connection.recv(decode=False)
-        except ConnectionClosed as closed:
-            raise ChannelClosed(str(closed)) from closed
-
-    async def close(self, reason: str = "") -> None:
-        await self._connection.close(reason=_short(reason))
-
-
-class AgentConnection(ServerConnection):
-    """A WebSocket, until its handshake has agreed on `RAW`: what comes then belongs to `raw`."""
-
-    raw: RawStream | None = None
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        super().connection_made(transport)
-        self._plain = cast(asyncio.Transport, transport)
-
-    def go_raw(self, *, kept: bool) -> None:
-        self.raw = RawStream(self._plain, kept=kept)
-
-    def data_received(self, data: bytes) -> None:
-        if self.raw is not None:
-            self.raw.feed(data)
-        else:
-            super().data_received(data)
-
-    def eof_received(self) -> None:
-        if self.raw is None:
-            super().eof_received()
-
-    def pause_writing(self) -> None:
-        super().pause_writing()
-        if self.raw is not None:
-            self.raw.pause_writing()
-
-    def resume_writing(self) -> None:
-        super().resume_writing()
-        if self.raw is not None:
-            self.raw.resume_writing()
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        if self.raw is not None:
-            self.raw.lost(exc)
-        super().connection_lost(exc)
-
+class AgentConnection(RawConnection, ServerConnection):
     async def close(self, code: int = 1000, reason: str = "") -> None:
         if self.raw is not None:
             await self.raw.close(reason)
@@ -99,38 +43,10 @@ class AgentConnection(ServerConnection):
             await super().close(code, reason)
 
 
-class WebSocketTunnel:
-    """A `TunnelChannel`: binary is bytes, text is text."""
-
-    kept = False
-
-    def __init__(self, connection: ServerConnection) -> None:
-        self._connection = connection
-
-    async def send(self, message: bytes | str) -> None:
-        try:
-            await self._connection.send(message)
-        except ConnectionClosed as closed:
-            raise ChannelClosed(str(closed)) from closed
-
-    async def receive(self) -> bytes | str:
-        try:
-            return await self._connection.recv()
-        except ConnectionClosed as closed:
-            raise ChannelClosed(str(closed)) from closed
-
-    async def close(self, reason: str = "") -> None:
-        await self._connection.close(reason=_short(reason))
-
-
-def _short(reason: str) -> str:
-    return reason.encode()[:_CLOSE_REASON_BYTES].decode("utf-8", "ignore")
-
-
 def _selected(connection: ServerConnection, offered: Sequence[Subprotocol]) -> Subprotocol | None:
     """None is agreed with agents of before; that is no reason to refuse them."""
     del connection
-    return next((Subprotocol(known) for known in SPOKEN if known in offered), None)
+    return next((known for known in SPOKEN if known in offered), None)
 
 
 def _begin_raw(connection: ServerConnection, request: Request, response: Response) -> None:
@@ -142,7 +58,7 @@ def _begin_raw(connection: ServerConnection, request: Request, response: Respons
 
 
 STREAM_SETTINGS: Mapping[str, Any] = {
-    "subprotocols": [Subprotocol(known) for known in SPOKEN],
+    "subprotocols": SPOKEN,
     "select_subprotocol": _selected,
     "process_response": _begin_raw,
     "create_connection": AgentConnection,
@@ -163,10 +79,10 @@ class AgentsPort:
                 ssl=tls,
                 compression=None,
                 max_size=MOST_MESSAGE_BYTES,
-                max_queue=16,
+                max_queue=QUEUED_MESSAGES,
                 ping_interval=None,
-                close_timeout=2,
-                open_timeout=10,
+                close_timeout=CLOSE_TIMEOUT_S,
+                open_timeout=OPEN_TIMEOUT_S,
                 server_header=None,
                 **STREAM_SETTINGS,
             )
@@ -184,8 +100,7 @@ class AgentsPort:
             peer = Peer(host=host, address=_address(connection))
             await self._sessions.serve(WebSocketChannel(connection), peer)
         elif path.startswith(STREAM_PATH):
-            raw = connection.raw if isinstance(connection, AgentConnection) else None
-            await self._streams.accept(path.removeprefix(STREAM_PATH), host, raw or WebSocketTunnel(connection))
+            await self._streams.accept(path.removeprefix(STREAM_PATH), host, stream_over(connection))
         else:
             await connection.close(1008, f"there is no {path[:60]} here")
 

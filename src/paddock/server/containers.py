@@ -12,7 +12,8 @@ from paddock.model.objects import ContainerStatus, Environment, Host, HostId, Un
 from paddock.model.snapshot import Snapshot
 from paddock.server.streams import Streams
 from paddock.wire.api import LogLine, StatsSample, TopAnswer
-from paddock.wire.engine_http import EngineHttp, EngineNotFound
+from paddock.wire.engine_errors import EngineNotFound
+from paddock.wire.engine_http import EngineHttp
 from paddock.wire.multiplexed import STDERR, STDOUT, Piece, demultiplex
 
 LONGEST_LINE = 256 * 1024

@@ -12,7 +12,7 @@ from typing import Protocol
 
 from paddock.server.docker_access import Holder
 from paddock.wire.channel import ChannelClosed
-from paddock.wire.engine_http import READ_BYTES, ByteStream
+from paddock.wire.engine_connection import READ_BYTES, ByteStream
 
 CLOSE_TIMEOUT_S = 2.0
 Receive = Callable[[], Awaitable[bytes | None]]

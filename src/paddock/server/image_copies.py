@@ -19,7 +19,9 @@ from paddock.model.objects import Host, HostId
 from paddock.server.images import Holding, Inventory
 from paddock.server.sessions import Sessions
 from paddock.server.streams import Streams
-from paddock.wire.engine_http import ByteStream, EngineError, EngineHttp
+from paddock.wire.engine_connection import ByteStream
+from paddock.wire.engine_errors import EngineError
+from paddock.wire.engine_http import EngineHttp
 from paddock.wire.messages import FetchedImage, FetchImage, FetchingImage
 from paddock.world.world import World
 

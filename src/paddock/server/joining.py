@@ -16,7 +16,6 @@ from paddock.server.environments import check_labels
 from paddock.wire.api import Joined, JoinRequest
 from paddock.world.world import World
 
-DEFAULT_TTL_S = 3600.0
 LONGEST_TTL_S = 30 * 86400.0
 KEPT_AFTER_END_S = 86400.0
 """So long can a late user of a token still be told what became of it."""

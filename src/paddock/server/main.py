@@ -12,7 +12,7 @@ import signal
 import socket
 import ssl
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Any, NamedTuple
 
 import msgspec
@@ -20,6 +20,7 @@ import structlog
 import uvicorn
 import uvloop
 from setproctitle import setproctitle
+from websockets.asyncio.server import Server
 
 from paddock.model.errors import Broken, Full, PaddockError
 from paddock.server.addresses import bound_socket, certificate_names, own_address
@@ -32,6 +33,7 @@ from paddock.server.http.app import application
 from paddock.server.http.heads import BoundedHeads
 from paddock.server.plane import ControlPlane
 from paddock.server.sealing import Sealer
+from paddock.server.sessions import Sessions
 from paddock.store.sqlite import SqliteOptions, open_sqlite
 from paddock.store.store import Store
 from paddock.world.supervisor import tell_ready
@@ -239,23 +241,24 @@ async def _serve_ports(made: Made, ready: Ready, stop: asyncio.Event) -> None:
         await stop.wait()
         plane.world.log.info("server stops")
         renewal.cancel()
-        plane.sessions.stop()
         web.end()
-        for server in agents:
-            server.close(close_connections=False)
-        await _ended(answering, plane.sessions.all_gone())
-        for server in agents:
-            server.close()
+        await _send_away(plane.sessions, agents, answering)
         work.cancel()
 
 
-async def _ended(answering: asyncio.Task[None], sessions: Awaitable[None]) -> None:
+async def _send_away(sessions: Sessions, agents: Sequence[Server], answering: asyncio.Task[None]) -> None:
+    """Agents have heard it and requests are answered, or it took too long."""
+    sessions.stop()
+    for server in agents:
+        server.close(close_connections=False)
     try:
         async with asyncio.timeout(PLANE_END_S):
-            await sessions
+            await sessions.all_gone()
             await asyncio.wait([answering])
     except TimeoutError:
         answering.cancel()
+    for server in agents:
+        server.close()
 
 
 def _bracketed(name: str) -> str:

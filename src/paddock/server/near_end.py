@@ -10,7 +10,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any
 
-from paddock.wire.engine_http import ByteStream
+from paddock.wire.engine_connection import ByteStream
 
 READER_BYTES = 128 * 1024
 """Twice as much may lie in the reader before the host is made to wait."""

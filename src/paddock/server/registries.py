@@ -16,7 +16,8 @@ from paddock.server.committing import Decision
 from paddock.server.sealing import Sealer
 from paddock.store.store import Store
 from paddock.wire.api import RegistryLogin, RegistryView
-from paddock.wire.engine_http import EngineError, EngineHttp
+from paddock.wire.engine_errors import EngineError
+from paddock.wire.engine_http import EngineHttp
 
 MOST_LOGINS = 200
 MOST_PASSWORD_BYTES = 64 * 1024

@@ -14,8 +14,9 @@ import msgspec
 from paddock.model.assignment import AnyItem, FileAssignment
 from paddock.model.changes import Put
 from paddock.model.errors import NotFound, Transient, UserError
-from paddock.model.objects import Environment, File, Host, HostId, HostState
+from paddock.model.objects import File, Host, HostId
 from paddock.model.snapshot import Snapshot
+from paddock.server.admission import Unwelcome, activation, common_protocol, hello_on
 from paddock.server.committing import Decision, commit_decision
 from paddock.server.dispatch import Dispatch
 from paddock.server.reports import Reports
@@ -24,8 +25,6 @@ from paddock.server.session import Peer, Session
 from paddock.store.store import Store
 from paddock.wire.channel import Channel, ChannelClosed
 from paddock.wire.messages import (
-    OLDEST_PROTOCOL,
-    PROTOCOL,
     SILENT_AFTER_S,
     Confirm,
     Facts,
@@ -44,17 +43,8 @@ from paddock.wire.messages import (
 )
 from paddock.world.world import World
 
-HELLO_TIMEOUT_S = 10.0
 Sign = Callable[[str, str, float], tuple[str, str]]
 """Certificate request PEM, host id, now -> certificate PEM, its fingerprint. Raises `UserError`."""
-
-
-class Unwelcome(Exception):
-    """The agent is sent away. Never leaves this module."""
-
-    def __init__(self, reason: str, *, final: bool, doubled: bool = False) -> None:
-        super().__init__(reason)
-        self.goodbye = Goodbye(reason=reason, final=final, doubled=doubled)
 
 
 class Gone(NamedTuple):
@@ -162,7 +152,7 @@ class Sessions:
 
     async def _admit(self, channel: Channel, peer: Peer) -> Session:
         """Raises `Unwelcome`."""
-        hello = await self._hello(channel)
+        hello = await hello_on(channel)
         if self.stopping:
             raise Unwelcome("the server stops", final=False)
         protocol = common_protocol(hello)
@@ -176,7 +166,7 @@ class Sessions:
             before.finish("the same agent has connected anew")
         welcome: Welcome | None = None
         try:
-            (number, name, environment), _ = await commit_decision(self._store, self._activation(hello))
+            (number, name, environment), _ = await commit_decision(self._store, activation(hello, self._world))
             session.number = number
             welcome = Welcome(protocol=protocol, session=number, name=name, environment=environment)
         except NotFound as missing:
@@ -194,18 +184,6 @@ class Sessions:
         self.changed.set()
         return session
 
-    async def _hello(self, channel: Channel) -> Hello:
-        try:
-            async with asyncio.timeout(HELLO_TIMEOUT_S):
-                message = decode_from_agent(await channel.receive())
-        except TimeoutError:
-            raise Unwelcome(f"no hello within {HELLO_TIMEOUT_S:.0f} s", final=False) from None
-        except (msgspec.DecodeError, UnicodeDecodeError) as error:
-            raise Unwelcome(f"the first message could not be read: {error}", final=False) from error
-        if not isinstance(message, Hello):
-            raise Unwelcome("the first message must be hello", final=False)
-        return message
-
     def _refuse_double(self, hello: Hello, peer: Peer) -> None:
         other = self.live.get(peer.host)
         if other is None or other.instance == hello.instance or not self.alive(peer.host):
@@ -217,29 +195,6 @@ class Sessions:
             final=False,
             doubled=True,
         )
-
-    def _activation(self, hello: Hello) -> Callable[[Snapshot], Decision[tuple[int, str, str]]]:
-        def decide(snapshot: Snapshot) -> Decision[tuple[int, str, str]]:
-            host = snapshot.get(Host, hello.host)
-            if host is None:
-                raise NotFound(
-                    f"{hello.host} is not a host of this server: it was removed, or the server's data is older; "
-                    "join it again with a new token"
-                )
-            environment = snapshot.get(Environment, host.environment)
-            active = msgspec.structs.replace(
-                host,
-                session=host.session + 1,
-                instance=hello.instance,
-                unheard=host.unheard or host.state in (HostState.SILENT, HostState.LOST),
-                state=HostState.ACTIVE,
-                since_s=host.since_s if host.state == HostState.ACTIVE else self._world.now_s(),
-                facts=hello.facts,
-            )
-            name = environment.name if environment is not None else ""
-            return (Put(object=active, reason="its agent connected"),), (active.session, active.name, name)
-
-        return decide
 
     async def _receive_all(self, session: Session) -> None:
         try:
@@ -323,21 +278,3 @@ class Sessions:
         if file is None:
             return item
         return msgspec.structs.replace(item, content=self._sealer.unseal(file))
-
-
-def common_protocol(hello: Hello) -> int:
-    """Raises `Unwelcome` with who has to be upgraded. Not for good: until then the agent keeps up what its host has."""
-    oldest, newest = hello.protocols
-    if newest < OLDEST_PROTOCOL:
-        raise Unwelcome(
-            f"this agent (paddock {hello.agent_version}, protocol {oldest} to {newest}) is older than the server "
-            f"understands ({OLDEST_PROTOCOL} to {PROTOCOL}): upgrade paddock on this host",
-            final=False,
-        )
-    if oldest > PROTOCOL:
-        raise Unwelcome(
-            f"this agent (paddock {hello.agent_version}, protocol {oldest} to {newest}) is newer than the server "
-            f"understands ({OLDEST_PROTOCOL} to {PROTOCOL}): upgrade the server",
-            final=False,
-        )
-    return min(newest, PROTOCOL)

@@ -9,15 +9,15 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from contextlib import suppress
-from typing import Protocol
 
 from paddock.model.errors import Refused, Transient
 from paddock.model.images import SaveImage
 from paddock.model.objects import HostId
 from paddock.server.near_end import NearEnd
 from paddock.server.sessions import Sessions
-from paddock.wire.channel import ChannelClosed
-from paddock.wire.engine_http import ByteStream, EngineHttp
+from paddock.wire.channel import EOF, ChannelClosed, StreamChannel
+from paddock.wire.engine_connection import ByteStream
+from paddock.wire.engine_http import EngineHttp
 from paddock.wire.messages import OpenStream, encode
 from paddock.wire.raw_stream import TAKEN
 from paddock.world.world import World
@@ -35,23 +35,8 @@ KEPT_S = 30.0
 TAKEN_TIMEOUT_S = 3.0
 END_TIMEOUT_S = 0.5
 """For the engine to end a stream that was left, so that its connection can be kept."""
-EOF = "eof"
-"""The text message that says: no more bytes this way."""
-
-
-class TunnelChannel(Protocol):
-    """What a WebSocket is to a stream: bytes are content, text is `EOF`. Both raise `ChannelClosed`.
-
-    `kept`: once both ways have ended it can carry another (see `paddock.wire.raw_stream`).
-    """
-
-    kept: bool
-
-    async def send(self, message: bytes | str) -> None: ...
-
-    async def receive(self) -> bytes | str: ...
-
-    async def close(self, reason: str = "") -> None: ...
+MOST_LAST_WORDS = 64 * 1024
+"""Bytes that an engine may still say on it: `wait` complains that nobody waits any more."""
 
 
 class _Stream:
@@ -170,7 +155,7 @@ class Streams:
             if not self._of_host[stream.host]:
                 del self._of_host[stream.host]
 
-    async def accept(self, id: str, host: HostId, channel: TunnelChannel) -> None:
+    async def accept(self, id: str, host: HostId, channel: StreamChannel) -> None:
         """Called for a connection that an agent dialled; carries bytes until both ways have ended, and perhaps those
         of streams that follow."""
         while True:
@@ -187,7 +172,7 @@ class Streams:
                 return
             id = following.stream
 
-    async def _following(self, host: HostId, channel: TunnelChannel) -> OpenStream | None:
+    async def _following(self, host: HostId, channel: StreamChannel) -> OpenStream | None:
         """What an idle connection is to carry next, the agent having said that it will; None when it is of no use."""
         waiting = self._kept.setdefault(host, [])
         if len(waiting) >= MOST_KEPT_OF_HOST or not self._sessions.alive(host):
@@ -209,7 +194,7 @@ class Streams:
                 waiting.remove(wanted)
 
     async def _taken(
-        self, host: HostId, asked: OpenStream, channel: TunnelChannel, hearing: asyncio.Future[bytes | str]
+        self, host: HostId, asked: OpenStream, channel: StreamChannel, hearing: asyncio.Future[bytes | str]
     ) -> bool:
         """Otherwise the stream is asked for anew, over a connection of its own."""
         try:
@@ -226,7 +211,7 @@ class Streams:
                 self._streams[asked.stream].fail(error)
         return False
 
-    async def _serve(self, id: str, stream: _Stream, channel: TunnelChannel) -> None:
+    async def _serve(self, id: str, stream: _Stream, channel: StreamChannel) -> None:
         near = NearEnd(stream.near_end_lost)
         stream.dialled.set_result(near.stream)
         try:
@@ -235,7 +220,7 @@ class Streams:
             self._forget(id)
             near.lose()
 
-    async def _carry(self, stream: _Stream, near: NearEnd, channel: TunnelChannel) -> None:
+    async def _carry(self, stream: _Stream, near: NearEnd, channel: StreamChannel) -> None:
         async with asyncio.TaskGroup() as tasks:
             ways = [
                 tasks.create_task(_from_agent(stream, channel, near)),
@@ -261,7 +246,7 @@ class Streams:
             stream.fail(Transient(f"host {host} is not connected any more: {reason}"))
 
 
-async def _end(channel: TunnelChannel, reason: str) -> None:
+async def _end(channel: StreamChannel, reason: str) -> None:
     with suppress(ChannelClosed, TimeoutError):
         async with asyncio.timeout(OPEN_TIMEOUT_S):
             await channel.close(reason)
@@ -272,19 +257,22 @@ async def _when_done(ways: list[asyncio.Task[None]], stream: _Stream) -> None:
     stream.over.set()
 
 
-async def _from_agent(stream: _Stream, channel: TunnelChannel, near: NearEnd) -> None:
+async def _from_agent(stream: _Stream, channel: StreamChannel, near: NearEnd) -> None:
+    unheard = 0
     try:
         while (message := await channel.receive()) != EOF:
             if isinstance(message, str):
                 raise Refused(f"not a stream message: {message[:40]!r}")
-            await near.feed(message)
+            unheard += len(message) if stream.abandoned else 0
+            if not stream.abandoned or not stream.kept or unheard > MOST_LAST_WORDS:
+                await near.feed(message)
         stream.heard_all = True
         near.feed_eof()
     except (ChannelClosed, OSError, Refused):
         stream.over.set()
 
 
-async def _to_agent(stream: _Stream, near: NearEnd, channel: TunnelChannel) -> None:
+async def _to_agent(stream: _Stream, near: NearEnd, channel: StreamChannel) -> None:
     try:
         while data := await near.take():
             await channel.send(data)

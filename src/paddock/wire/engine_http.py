@@ -15,68 +15,29 @@ from urllib.parse import quote, urlencode
 import h11
 import msgspec
 
-from paddock.model.errors import Refused, Transient
+from paddock.wire.engine_connection import (
+    MOST_BODY_BYTES,
+    READ_BYTES,
+    Body,
+    ByteStream,
+    Call,
+    Connection,
+    broken_streams,
+)
+from paddock.wire.engine_errors import EngineError, EngineUnreachable, error_of
 
 CONNECT_TIMEOUT_S = 10.0
 CALL_TIMEOUT_S = 30.0
-CLOSE_TIMEOUT_S = 2.0
 MOST_IDLE = 8
-MOST_BODY_BYTES = 256 * 2**20
-READ_BYTES = 256 * 1024
 BUFFER_BYTES = 128 * 1024
 """Twice as much may lie unread before the engine is made to wait."""
 NEWEST_API = (1, 45)
 OLDEST_API = (1, 40)
 
-ByteStream = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 Dial = Callable[[], Awaitable[ByteStream]]
-Body = bytes | AsyncIterator[bytes] | msgspec.Struct | dict[str, Any] | list[Any] | None
 Query = Mapping[str, str | int | bool | tuple[str, ...]]
 """A tuple is given once for each of its values."""
 Headers = tuple[tuple[str, str], ...]
-
-
-class EngineUnreachable(Transient):
-    """No answer, or the connection broke: nothing is known about whether the call took effect."""
-
-    code = "engine_unreachable"
-
-
-class EngineError(Refused):
-    """The engine answered no. `status` is its HTTP status, `message` its own words."""
-
-    code = "engine"
-
-    def __init__(self, status: int, message: str, call: str = "") -> None:
-        super().__init__(message)
-        self.status = status
-        self.call = call
-
-
-class EngineBadRequest(EngineError):
-    pass
-
-
-class EngineNotFound(EngineError):
-    pass
-
-
-class EngineConflict(EngineError):
-    pass
-
-
-class EngineFault(EngineError):
-    """500 and above: the engine tried and failed."""
-
-
-def _error_of(status: int, body: bytes, call: str) -> EngineError:
-    try:
-        message = msgspec.json.decode(body)["message"]
-    except (msgspec.DecodeError, KeyError, TypeError):
-        message = body.decode("utf-8", "replace").strip()[:500] or f"HTTP status {status}"
-    classes: dict[int, type[EngineError]] = {400: EngineBadRequest, 404: EngineNotFound, 409: EngineConflict}
-    cls = classes.get(status, EngineFault if status >= 500 else EngineError)
-    return cls(status, str(message), call)
 
 
 class Answer(msgspec.Struct, frozen=True):
@@ -90,91 +51,10 @@ class Answer(msgspec.Struct, frozen=True):
         return msgspec.json.decode(self.body) if self.body else None
 
 
-class _Call(msgspec.Struct, frozen=True):
-    method: str
-    target: str
-    headers: tuple[tuple[str, str], ...]
-    body: Body
-
-    def __str__(self) -> str:
-        return f"{self.method} {self.target}"
-
-
-class _Connection:
-    """One HTTP/1.1 connection, with the parser's state."""
-
-    def __init__(self, stream: ByteStream) -> None:
-        self.reader, self.writer = stream
-        self.parser = h11.Connection(h11.CLIENT, max_incomplete_event_size=256 * 1024)
-
-    @property
-    def reusable(self) -> bool:
-        return not self.reader.at_eof() and not self.writer.is_closing() and self.reader.exception() is None
-
-    async def send(self, call: _Call) -> None:
-        headers, content = _framed(call)
-        self._write(h11.Request(method=call.method, target=call.target, headers=headers))
-        if isinstance(content, bytes):
-            if content:
-                self._write(h11.Data(data=content))
-        else:
-            async for chunk in content:
-                self._write(h11.Data(data=chunk))
-                await self.writer.drain()
-        self._write(h11.EndOfMessage())
-        await self.writer.drain()
-
-    async def response(self) -> h11.Response | h11.InformationalResponse:
-        """The final response, or 101; 100 Continue is passed over."""
-        while True:
-            event = await self.event()
-            if isinstance(event, h11.Response):
-                return event
-            if isinstance(event, h11.InformationalResponse):
-                if event.status_code == 101:
-                    return event
-                continue
-            raise EngineUnreachable("the engine closed the connection instead of answering")
-
-    async def event(self) -> Any:
-        while True:
-            event = self.parser.next_event()
-            if event is not h11.NEED_DATA:
-                return event
-            self.parser.receive_data(await self.reader.read(READ_BYTES))
-
-    def _write(self, event: Any) -> None:
-        data = self.parser.send(event)
-        if data:
-            self.writer.write(data)
-
-    def abandon(self) -> None:
-        self.writer.close()
-
-
-def _framed(call: _Call) -> tuple[list[tuple[str, str]], bytes | AsyncIterator[bytes]]:
-    headers = [("Host", "docker"), ("User-Agent", "paddock"), *call.headers]
-    named = {name.lower() for name, _ in headers}
-    body = call.body
-    if body is None:
-        if call.method in ("POST", "PUT"):
-            headers.append(("Content-Length", "0"))
-        return headers, b""
-    if isinstance(body, msgspec.Struct | dict | list):
-        body = msgspec.json.encode(body)
-        if "content-type" not in named:
-            headers.append(("Content-Type", "application/json"))
-    if isinstance(body, bytes):
-        headers.append(("Content-Length", str(len(body))))
-    else:
-        headers.append(("Transfer-Encoding", "chunked"))
-    return headers, body
-
-
 class StreamingAnswer:
     """An answer whose body arrives over time. `idle_timeout_s` None: silence is normal (events, logs -f)."""
 
-    def __init__(self, connection: _Connection, answer: Answer, idle_timeout_s: float | None) -> None:
+    def __init__(self, connection: Connection, answer: Answer, idle_timeout_s: float | None) -> None:
         self.status = answer.status
         self.headers = answer.headers
         self._connection = connection
@@ -183,7 +63,7 @@ class StreamingAnswer:
     async def chunks(self) -> AsyncIterator[bytes]:
         """Raises `EngineUnreachable` when the connection breaks before the end."""
         while True:
-            with _broken_streams("reading the answer"):
+            with broken_streams("reading the answer"):
                 async with asyncio.timeout(self._idle_timeout_s):
                     event = await self._connection.event()
             if isinstance(event, h11.Data):
@@ -212,7 +92,7 @@ class StreamingAnswer:
 class Hijacked:
     """A connection that has left HTTP: raw bytes both ways, each way closed on its own."""
 
-    def __init__(self, connection: _Connection, answer: Answer, early: bytes) -> None:
+    def __init__(self, connection: Connection, answer: Answer, early: bytes) -> None:
         self.status = answer.status
         self.headers = answer.headers
         self._connection = connection
@@ -223,7 +103,7 @@ class Hijacked:
         if self._early:
             data, self._early = self._early[:most], self._early[most:]
             return data
-        with _broken_streams("reading a hijacked connection"):
+        with broken_streams("reading a hijacked connection"):
             return await self._connection.reader.read(most)
 
     async def chunks(self) -> AsyncIterator[bytes]:
@@ -231,7 +111,7 @@ class Hijacked:
             yield data
 
     async def write(self, data: bytes) -> None:
-        with _broken_streams("writing to a hijacked connection"):
+        with broken_streams("writing to a hijacked connection"):
             self._connection.writer.write(data)
             await self._connection.writer.drain()
 
@@ -241,7 +121,7 @@ class Hijacked:
             self._connection.writer.write_eof()
 
     async def close(self) -> None:
-        await _close(self._connection.writer)
+        await self._connection.close()
 
 
 class EngineHttp:
@@ -250,7 +130,7 @@ class EngineHttp:
     def __init__(self, dial: Dial, *, where: str = "the engine") -> None:
         self._dial = dial
         self._where = where
-        self._idle: list[_Connection] = []
+        self._idle: list[Connection] = []
         self._negotiating = asyncio.Lock()
         self.api: tuple[int, int] | None = None
         self.engine_api: tuple[int, int] | None = None
@@ -268,7 +148,7 @@ class EngineHttp:
     ) -> Answer:
         """One call with its whole answer. Raises `EngineError` for 4xx and 5xx, `EngineUnreachable` for no answer."""
         call = await self._call(method, path, query, body)
-        with _broken_streams(f"{call} at {self._where}"):
+        with broken_streams(f"{call} at {self._where}"):
             async with asyncio.timeout(timeout_s):
                 return await self._round_trip(call)
 
@@ -298,7 +178,7 @@ class EngineHttp:
         call = await self._call(method, path, query, body, headers)
         connection = await self._connect()
         try:
-            with _broken_streams(f"{call} at {self._where}"):
+            with broken_streams(f"{call} at {self._where}"):
                 async with asyncio.timeout(idle_timeout_s or CALL_TIMEOUT_S):
                     answer = await self._answered(connection, call)
             yield StreamingAnswer(connection, answer, idle_timeout_s)
@@ -321,7 +201,7 @@ class EngineHttp:
         connection = await self._connect()
         answer: Answer | None = None
         try:
-            with _broken_streams(f"{call} at {self._where}"):
+            with broken_streams(f"{call} at {self._where}"):
                 async with asyncio.timeout(timeout_s):
                     answer = await self._answered(connection, call)
         finally:
@@ -330,8 +210,8 @@ class EngineHttp:
         return Hijacked(connection, answer, bytes(connection.parser.trailing_data[0]))
 
     async def ping(self, *, timeout_s: float = CONNECT_TIMEOUT_S) -> Answer:
-        call = _Call("GET", "/_ping", (), None)
-        with _broken_streams(f"{call} at {self._where}"):
+        call = Call("GET", "/_ping", (), None)
+        with broken_streams(f"{call} at {self._where}"):
             async with asyncio.timeout(timeout_s):
                 return await self._round_trip(call)
 
@@ -357,35 +237,35 @@ class EngineHttp:
 
     async def close(self) -> None:
         while self._idle:
-            await _close(self._idle.pop().writer)
+            await self._idle.pop().close()
 
     # Parts
 
-    async def _call(self, method: str, path: str, query: Query | None, body: Body, headers: Headers = ()) -> _Call:
+    async def _call(self, method: str, path: str, query: Query | None, body: Body, headers: Headers = ()) -> Call:
         api = self.api or await self.negotiate()
         target = f"/v{api[0]}.{api[1]}{quote(path, safe='/:@')}"
         if query:
             target += "?" + urlencode({name: _as_text(value) for name, value in query.items()}, doseq=True)
-        return _Call(method, target, headers, body)
+        return Call(method, target, headers, body)
 
-    async def _round_trip(self, call: _Call) -> Answer:
+    async def _round_trip(self, call: Call) -> Answer:
         connection = self._take_idle() or await self._connect()
         try:
             answer = await self._answered(connection, call)
-            return msgspec.structs.replace(answer, body=await _whole_body(connection))
+            return msgspec.structs.replace(answer, body=await connection.whole_body())
         finally:
             self._give_back(connection)
 
-    async def _answered(self, connection: _Connection, call: _Call) -> Answer:
+    async def _answered(self, connection: Connection, call: Call) -> Answer:
         await connection.send(call)
         response = await connection.response()
         headers = {name.decode(): value.decode("latin-1") for name, value in response.headers}
         answer = Answer(response.status_code, headers)
         if answer.status >= 400:
-            raise _error_of(answer.status, await _whole_body(connection), str(call))
+            raise error_of(answer.status, await connection.whole_body(), str(call))
         return answer
 
-    def _take_idle(self) -> _Connection | None:
+    def _take_idle(self) -> Connection | None:
         while self._idle:
             connection = self._idle.pop()
             if connection.reusable:
@@ -393,7 +273,7 @@ class EngineHttp:
             connection.abandon()
         return None
 
-    def _give_back(self, connection: _Connection) -> None:
+    def _give_back(self, connection: Connection) -> None:
         """For the next call if this one came to its end, whatever the answer was; else it is closed."""
         parser = connection.parser
         if parser.our_state is h11.DONE and parser.their_state is h11.DONE and len(self._idle) < MOST_IDLE:
@@ -402,47 +282,10 @@ class EngineHttp:
         else:
             connection.abandon()
 
-    async def _connect(self) -> _Connection:
-        with _broken_streams(f"connecting to {self._where}"):
+    async def _connect(self) -> Connection:
+        with broken_streams(f"connecting to {self._where}"):
             async with asyncio.timeout(CONNECT_TIMEOUT_S):
-                return _Connection(await self._dial())
-
-
-async def _whole_body(connection: _Connection) -> bytes:
-    parts: list[bytes] = []
-    size = 0
-    while isinstance(event := await connection.event(), h11.Data):
-        parts.append(bytes(event.data))
-        size += len(event.data)
-        if size > MOST_BODY_BYTES:
-            raise EngineUnreachable(f"the engine's answer is larger than {MOST_BODY_BYTES} bytes")
-    return b"".join(parts)
-
-
-class _broken_streams:
-    """Turns what broken connections raise into `EngineUnreachable`."""
-
-    def __init__(self, doing: str) -> None:
-        self._doing = doing
-
-    def __enter__(self) -> None:
-        return None
-
-    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
-        match error:
-            case TimeoutError():
-                raise EngineUnreachable(f"{self._doing}: no answer in time") from error
-            case OSError() | h11.ProtocolError() | EOFError():
-                raise EngineUnreachable(f"{self._doing}: {error or type(error).__name__}") from error
-
-
-async def _close(writer: asyncio.StreamWriter) -> None:
-    writer.close()
-    try:
-        async with asyncio.timeout(CLOSE_TIMEOUT_S):
-            await writer.wait_closed()
-    except (OSError, TimeoutError):
-        return
+                return Connection(await self._dial())
 
 
 def _as_text(value: str | int | bool | tuple[str, ...]) -> str | tuple[str, ...]:

@@ -8,7 +8,8 @@ from datetime import datetime
 from typing import Any
 
 from paddock.model.images import HeldImage
-from paddock.wire.engine_http import EngineHttp, EngineNotFound
+from paddock.wire.engine_errors import EngineNotFound
+from paddock.wire.engine_http import EngineHttp
 
 MOST_IMAGES = 10_000
 """Of one host; those beyond are not known to the cluster."""

@@ -6,7 +6,8 @@ from typing import Any
 
 from paddock.core.powers import own_files, powers_inside, volume_powers
 from paddock.model.specs import ServiceSpec
-from paddock.wire.engine_http import EngineHttp, EngineNotFound
+from paddock.wire.engine_errors import EngineNotFound
+from paddock.wire.engine_http import EngineHttp
 
 
 async def container_powers(engine: EngineHttp, container: str, spec: ServiceSpec | None) -> list[str]:

@@ -14,13 +14,11 @@ import asyncio
 import struct
 from collections import deque
 
-from paddock.wire.channel import ChannelClosed
+from paddock.wire.channel import EOF, ChannelClosed
 
 RAW = "paddock.stream.1"
 KEPT = "paddock.stream.2"
 TAKEN = "taken"
-EOF = "eof"
-"""What `receive` gives, and `send` takes, for: no more bytes this way."""
 MOST_ARRIVED_BYTES = 256 * 1024
 MOST_UNSENT_BYTES = 256 * 1024
 CLOSE_TIMEOUT_S = 2.0

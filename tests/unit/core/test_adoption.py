@@ -9,29 +9,18 @@ import pytest
 
 from paddock.core.adoption import Adoption, SeenContainer, SeenProject, adopt
 from paddock.core.assignment import assignment
+from paddock.core.commands import remove_host, remove_stack, scale
 from paddock.core.lifecycle import next_step, remember
 from paddock.core.standalone import volume_named, wish
 from paddock.model.assignment import ContainerAssignment, Endpoint, NetworkAssignment, UnitAssignment, VolumeAssignment
 from paddock.model.changes import Put
-from paddock.model.check import problems
 from paddock.model.errors import Conflict
-from paddock.model.objects import HostId, Network, NetworkId, UnitDesired, UnitId, UnitState, Volume
+from paddock.model.objects import HostId, Network, NetworkId, Service, UnitDesired, UnitId, UnitState, Volume
 from paddock.model.observed import ContainerState, ObservedContainer, ObservedUnit, Progress
-from paddock.model.snapshot import Snapshot
-from paddock.model.specs import Attachment, NetworkSpec, PortSpec, StackSpec, VolumeMount, VolumeSpec
+from paddock.model.specs import Attachment, NetworkSpec, Placement, PortSpec, StackSpec, VolumeMount, VolumeSpec
 from paddock.model.steps import ConnectNetwork
 from paddock.server.adopting import seen_projects
 from pretend_cluster import ENVIRONMENT, Cluster, make_service, make_stack
-
-
-def safe(snapshot: Snapshot) -> None:
-    assert problems(snapshot) == []
-
-
-def cluster_of(hosts: int = 3) -> Cluster:
-    cluster = Cluster.of(hosts)
-    cluster.check = safe
-    return cluster
 
 
 def container(service: str, number: int = 1, **fields: Any) -> SeenContainer:
@@ -64,7 +53,7 @@ def adopted(cluster: Cluster, spec: StackSpec, project: SeenProject) -> Adoption
 
 
 def test_units_are_bound_to_what_runs() -> None:
-    cluster = cluster_of()
+    cluster = Cluster.checked()
     found = adopted(cluster, files(), seen(container("web", 2), container("web"), container("job", state="exited")))
     assert [(unit.name, unit.slot, unit.adopts) for unit in cluster.live()] == [
         ("shop-web-1", 1, "shop-web-1-id"), ("shop-web-2", 2, "shop-web-2-id"),
@@ -83,10 +72,11 @@ def test_units_are_bound_to_what_runs() -> None:
     assert len(found.notes) == 1
     assert "join the cluster's network" in found.notes[0]
     assert {change.object.id for change in found.plan} >= {unit.id for unit in found.units}
+    assert {unit.desired for unit in found.units} == {UnitDesired.RUN}
 
 
 def test_the_same_files_change_nothing_afterwards() -> None:
-    cluster = cluster_of()
+    cluster = Cluster.checked()
     adopted(cluster, files(), seen(container("web"), container("web", 2), container("job")))
     before = cluster.snapshot.version
     cluster.up(files())
@@ -94,7 +84,7 @@ def test_the_same_files_change_nothing_afterwards() -> None:
 
 
 def test_what_is_not_as_in_the_files_is_told() -> None:
-    cluster = cluster_of()
+    cluster = Cluster.checked()
     stack = files(config={"Labels": {"com.docker.compose.config-hash": "new"}})
     found = adopted(
         cluster,
@@ -127,7 +117,7 @@ def test_what_is_not_as_in_the_files_is_told() -> None:
     ],
 )
 def test_what_cannot_be_adopted(project: SeenProject, why: str) -> None:
-    cluster = cluster_of()
+    cluster = Cluster.checked()
     other = make_service("taken", mode="standalone", container_name="taken")
     cluster.commit(wish(cluster.snapshot, ENVIRONMENT, other, cluster.now_s))
     cluster.decide()
@@ -139,21 +129,21 @@ def test_what_cannot_be_adopted(project: SeenProject, why: str) -> None:
 
 
 def test_a_stack_of_the_name_is_not_touched() -> None:
-    cluster = cluster_of()
+    cluster = Cluster.checked()
     cluster.up(files())
     with pytest.raises(Conflict, match="there is a stack shop already"):
         adopt(cluster.snapshot, files(), seen(container("web")), cluster.now_s)
 
 
 def test_what_could_not_be_placed_where_it_is_is_refused_whole() -> None:
-    cluster = cluster_of()
+    cluster = Cluster.checked()
     cluster.set_host("h2", availability="drained")
     with pytest.raises(Conflict, match=r"shop-job-1 cannot be adopted where it is: .*drained"):
         adopt(cluster.snapshot, files(ports=(PortSpec(target=80),)), seen(container("job")), cluster.now_s)
 
 
 def test_a_later_unit_has_new_containers() -> None:
-    cluster = cluster_of()
+    cluster = Cluster.checked()
     adopted(cluster, files(), seen(container("web"), container("web", 2), container("job")))
     cluster.settle()
     changed = files(config={"Cmd": ["other"]})
@@ -163,6 +153,103 @@ def test_a_later_unit_has_new_containers() -> None:
     network = cluster.snapshot.named(Network, ENVIRONMENT, "shop_default")
     assert network is not None
     assert network.on_engines == "shop_default-cluster"
+
+
+# What its host was lost with
+
+
+def to_be_removed(cluster: Cluster, host: str) -> list[str]:
+    items = [item for item in cluster.assignment(host).values() if isinstance(item, UnitAssignment)]
+    return [item.containers[0].name for item in items if item.desired == UnitDesired.REMOVED]
+
+
+def job_runs_on_h2(*, was_there: bool) -> Cluster:
+    """The project's job: a container that was there, or one that is made for it."""
+    cluster = Cluster.checked()
+    if was_there:
+        adopted(cluster, files(), seen(container("job")))
+    else:
+        cluster.up(make_stack(make_service("job", placement=Placement(constraints=("node.hostname==h2",)))))
+    cluster.settle()
+    return cluster
+
+
+def end_stack(cluster: Cluster) -> None:
+    cluster.commit(remove_stack(cluster.snapshot, ENVIRONMENT, "shop"))
+    cluster.decide()
+
+
+@pytest.mark.parametrize("moved", [True, False])
+def test_the_container_of_one_given_up_is_removed_by_its_host(moved: bool) -> None:
+    """It has no label to be known by: only the assignment can say whose it is."""
+    cluster = job_runs_on_h2(was_there=True)
+    if moved:
+        cluster.lose("h2")
+        cluster.settle()
+        assert cluster.where("job") == ["h1"]
+        assert to_be_removed(cluster, "h2") == ["shop-job-1"]
+        cluster.pass_time(3600.0)
+        end_stack(cluster)
+    else:
+        end_stack(cluster)
+        cluster.lose("h2")
+    cluster.settle()
+    assert [unit.state for unit in cluster.units("job")] == [UnitState.ORPHANED]
+    cluster.bring_back("h2")
+    assert to_be_removed(cluster, "h2") == ["shop-job-1"]
+    assert cluster.service("job").removing
+    cluster.settle()
+    assert to_be_removed(cluster, "h2") == []
+    assert not cluster.snapshot.table(Service)
+
+
+def test_while_its_service_stays_it_stays_until_it_is_reported_gone() -> None:
+    cluster = job_runs_on_h2(was_there=True)
+    cluster.lose("h2")
+    cluster.settle()
+    cluster.bring_back("h2")
+    left, successor = cluster.units("job")
+    assert (left.state, left.adopts) == (UnitState.ORPHANED, "shop-job-1-id")
+    assert to_be_removed(cluster, "h2") == ["shop-job-1"]
+    cluster.report(left, UnitState.REMOVED)
+    cluster.decide()
+    assert cluster.units("job") == [successor]
+    assert to_be_removed(cluster, "h2") == []
+
+
+def test_a_slot_that_is_not_wanted_any_more_is_kept_for_it() -> None:
+    cluster = Cluster.checked()
+    adopted(cluster, files(), seen(container("job"), container("job", 2)))
+    cluster.settle()
+    cluster.commit(scale(cluster.snapshot, cluster.service("job"), 1))
+    cluster.decide()
+    cluster.lose("h2")
+    cluster.settle()
+    cluster.bring_back("h2")
+    assert to_be_removed(cluster, "h2") == ["shop-job-1", "shop-job-2"]
+    cluster.settle()
+    assert to_be_removed(cluster, "h2") == []
+    assert [unit.slot for unit in cluster.units("job")] == [1]
+
+
+def test_it_is_not_waited_for_once_its_host_is_taken_out() -> None:
+    cluster = job_runs_on_h2(was_there=True)
+    end_stack(cluster)
+    cluster.lose("h2")
+    cluster.settle()
+    assert cluster.service("job").removing
+    cluster.commit(remove_host(cluster.snapshot, cluster.host("h2"), force=True))
+    cluster.decide()
+    assert not cluster.snapshot.table(Service)
+
+
+def test_one_that_has_our_label_is_not_waited_for() -> None:
+    cluster = job_runs_on_h2(was_there=False)
+    end_stack(cluster)
+    cluster.lose("h2")
+    cluster.settle()
+    assert to_be_removed(cluster, "h2") == []
+    assert not cluster.snapshot.table(Service)
 
 
 # On the host

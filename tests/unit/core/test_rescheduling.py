@@ -12,10 +12,8 @@ from paddock.core.lifecycle import next_step, remember
 from paddock.core.standalone import HOME_NETWORK, rename, wish
 from paddock.model.assignment import ContainerAssignment, UnitAssignment
 from paddock.model.changes import Put
-from paddock.model.check import problems
 from paddock.model.objects import ContainerStatus, HostId, NetworkId, Unit, UnitDesired, UnitId, UnitState
 from paddock.model.observed import ContainerState, ObservedContainer, ObservedUnit, Progress
-from paddock.model.snapshot import Snapshot
 from paddock.model.specs import Attachment, Placement, RestartPolicy, ServiceSpec, VolumeMount
 from paddock.model.steps import CreateContainer, PrepareContainer, StartContainer
 from pretend_cluster import ENVIRONMENT, Cluster, make_service
@@ -31,16 +29,6 @@ def spec(name: str = "web", **fields: object) -> ServiceSpec:
     return make_service(name, mode="standalone", container_name=name, **fields)
 
 
-def safe(snapshot: Snapshot) -> None:
-    assert problems(snapshot) == []
-
-
-def cluster_of(hosts: int = 3) -> Cluster:
-    cluster = Cluster.of(hosts)
-    cluster.check = safe
-    return cluster
-
-
 def run(cluster: Cluster, wanted: ServiceSpec, state: str = "running", id: str = ID) -> Unit:
     wished = wish(cluster.snapshot, ENVIRONMENT, wanted, cluster.now_s)
     cluster.commit(dry_run(cluster.snapshot, wished, cluster.now_s))
@@ -51,19 +39,11 @@ def run(cluster: Cluster, wanted: ServiceSpec, state: str = "running", id: str =
 def reported(cluster: Cluster, name: str, state: str, id: str) -> Unit:
     status = ContainerStatus(id=id, name=name, state=state)
     now = msgspec.structs.replace(
-        unit_of(cluster, name), state=UnitState.READY, healthy=state == "running", containers=(status,) if id else ()
+        cluster.called(name), state=UnitState.READY, healthy=state == "running", containers=(status,) if id else ()
     )
     cluster.commit([Put(object=now, reason="reported")])
     cluster.decide()
-    return unit_of(cluster, name)
-
-
-def unit_of(cluster: Cluster, name: str) -> Unit:
-    return cluster.snapshot.units_named(ENVIRONMENT, name)[-1]
-
-
-def name_of_host(unit: Unit) -> str:
-    return (unit.host or "").removeprefix("host-")
+    return cluster.called(name)
 
 
 def told(cluster: Cluster, unit: Unit) -> UnitAssignment:
@@ -73,10 +53,10 @@ def told(cluster: Cluster, unit: Unit) -> UnitAssignment:
 
 @pytest.mark.parametrize(("state", "remake"), [("running", "start"), ("paused", "start"), ("exited", "create")])
 def test_it_is_made_anew_elsewhere_as_it_was(state: str, remake: str) -> None:
-    cluster = cluster_of()
+    cluster = Cluster.checked()
     before = run(cluster, spec(), state)
-    cluster.lose(name_of_host(before))
-    after = unit_of(cluster, "web")
+    cluster.lose(cluster.host_of(before))
+    after = cluster.called("web")
     assert (after.state, after.known_as, after.remake) == (UnitState.PLACED, ID, remake)
     assert after.host != before.host
     assert after.addresses == before.addresses
@@ -84,19 +64,19 @@ def test_it_is_made_anew_elsewhere_as_it_was(state: str, remake: str) -> None:
     assert (item.hands_off, item.remake) == (True, remake)
     body = item.containers[0].body
     assert (body["Cmd"], body["Hostname"], body["Labels"]["mine"]) == (["sleep"], ID[:12], "yes")
-    cluster.bring_back(name_of_host(before))
+    cluster.bring_back(cluster.host_of(before))
     back = assignment(cluster.snapshot, HostId(before.host or ""))
     assert not [item for item in back.values() if isinstance(item, UnitAssignment)]
 
 
 def test_the_first_id_is_kept_however_often_it_moves() -> None:
-    cluster = cluster_of(5)
+    cluster = Cluster.checked(5)
     first = run(cluster, spec())
-    cluster.lose(name_of_host(first))
+    cluster.lose(cluster.host_of(first))
     second = reported(cluster, "web", "running", "f" * 64)
     cluster.pass_time(100.0)
-    cluster.lose(name_of_host(second))
-    third = unit_of(cluster, "web")
+    cluster.lose(cluster.host_of(second))
+    third = cluster.called("web")
     assert (third.generation, third.known_as) == (3, ID)
     reported(cluster, "web", "running", "e" * 64)
     for asked in (ID, ID[:7], ID[:2], "e" * 64):
@@ -105,38 +85,38 @@ def test_the_first_id_is_kept_however_often_it_moves() -> None:
 
 
 def test_a_new_name_goes_with_it() -> None:
-    cluster = cluster_of()
+    cluster = Cluster.checked()
     before = run(cluster, spec())
     cluster.commit(rename(cluster.snapshot, before, "site"))
     cluster.decide()
-    cluster.lose(name_of_host(before))
-    assert unit_of(cluster, "site").generation == 2
+    cluster.lose(cluster.host_of(before))
+    assert cluster.called("site").generation == 2
 
 
 def test_one_that_cannot_be_made_there_tries_another_host() -> None:
-    cluster = cluster_of()
+    cluster = Cluster.checked()
     before = run(cluster, spec())
-    cluster.lose(name_of_host(before))
-    second = unit_of(cluster, "web")
+    cluster.lose(cluster.host_of(before))
+    second = cluster.called("web")
     for state in (UnitState.REJECTED, UnitState.REMOVED):
-        second = unit_of(cluster, "web")
+        second = cluster.called("web")
         cluster.commit([Put(object=msgspec.structs.replace(second, state=state), reason="no such image")])
         cluster.decide()
     cluster.pass_time(120.0)
-    third = unit_of(cluster, "web")
+    third = cluster.called("web")
     assert (third.generation, third.known_as, third.remake) == (3, ID, "start")
     assert third.host not in (None, before.host, second.host)
 
 
 def test_one_of_a_host_that_is_taken_out_is_made_anew() -> None:
-    cluster = cluster_of()
+    cluster = Cluster.checked()
     before = run(cluster, spec())
-    cluster.lose(name_of_host(before))
+    cluster.lose(cluster.host_of(before))
     second = reported(cluster, "web", "running", "f" * 64)
-    taken_out = remove_host(cluster.snapshot, cluster.host(name_of_host(second)), force=True)
+    taken_out = remove_host(cluster.snapshot, cluster.host(cluster.host_of(second)), force=True)
     cluster.commit(dry_run(cluster.snapshot, taken_out, cluster.now_s))
     cluster.decide()
-    third = unit_of(cluster, "web")
+    third = cluster.called("web")
     assert (third.generation, third.known_as, third.remake) == (3, ID, "start")
 
 
@@ -151,24 +131,24 @@ def test_one_of_a_host_that_is_taken_out_is_made_anew() -> None:
     ],
 )
 def test_what_cannot_go_waits_and_says_why(wanted: ServiceSpec, id: str, why: str) -> None:
-    cluster = cluster_of()
+    cluster = Cluster.checked()
     before = run(cluster, wanted, id=id)
-    cluster.lose(name_of_host(before))
-    after = unit_of(cluster, "web")
+    cluster.lose(cluster.host_of(before))
+    after = cluster.called("web")
     assert (after.id, after.host) == (before.id, before.host)
     assert after.waiting is not None
     assert why in f"{after.waiting.reason} {after.waiting.details}"
 
 
 def test_nothing_moves_while_most_are_lost() -> None:
-    cluster = cluster_of(4)
+    cluster = Cluster.checked(4)
     before = run(cluster, spec())
-    others = [name for name in ("h1", "h2", "h3", "h4") if name != name_of_host(before)]
-    cluster.lose(name_of_host(before), *others[:2])
-    assert unit_of(cluster, "web").id == before.id
-    assert "so are most" in str(unit_of(cluster, "web").waiting)
+    others = [name for name in ("h1", "h2", "h3", "h4") if name != cluster.host_of(before)]
+    cluster.lose(cluster.host_of(before), *others[:2])
+    assert cluster.called("web").id == before.id
+    assert "so are most" in str(cluster.called("web").waiting)
     cluster.bring_back(*others[:2])
-    assert unit_of(cluster, "web").generation == 2
+    assert cluster.called("web").generation == 2
 
 
 # On the host

@@ -18,7 +18,7 @@ from paddock.gateway.listener import Listener
 from paddock.main.gateway import PlaneCluster
 from paddock.model.objects import EnvironmentId
 from paddock.server.plane import DEFAULT_ENVIRONMENT
-from paddock.wire.engine_http import ByteStream
+from paddock.wire.engine_connection import ByteStream
 from serving import running_plane
 
 Dial = Callable[[], Awaitable[ByteStream]]

@@ -7,6 +7,7 @@ import pytest
 from paddock.gateway import (
     arrivals,
     building,
+    connecting,
     containers,
     create,
     elsewhere,
@@ -45,7 +46,7 @@ TABLE = router()
         ("POST", "/exec/abc/start", execs.start, {"id": "abc"}),
         ("GET", "/networks/n1", networks.inspected, {"name": "n1"}),
         ("POST", "/networks/create", networks.create, {}),
-        ("POST", "/networks/create/connect", networks.connected, {"name": "create"}),
+        ("POST", "/networks/create/connect", connecting.connected, {"name": "create"}),
         ("DELETE", "/volumes/data", volumes.remove, {"name": "data"}),
         ("GET", "/images/json", images.listed, {}),
         ("GET", "/images/get", images.saved_together, {}),

@@ -11,9 +11,10 @@ from websockets.asyncio.server import ServerConnection, serve
 from websockets.typing import Subprotocol
 
 from paddock.agent.websocket import ServerStream
-from paddock.server.agents_port import STREAM_SETTINGS, AgentConnection, WebSocketTunnel
-from paddock.wire.channel import ChannelClosed
-from paddock.wire.raw_stream import EOF, KEPT, RAW, RawStream
+from paddock.server.agents_port import STREAM_SETTINGS
+from paddock.wire.channel import EOF, ChannelClosed
+from paddock.wire.raw_stream import KEPT, RAW, RawStream
+from paddock.wire.websocket import stream_over
 
 BYTES = bytes(range(256)) * 4096
 Scene = Callable[[ClientConnection], Awaitable[None]]
@@ -21,8 +22,7 @@ Scene = Callable[[ClientConnection], Awaitable[None]]
 
 async def echo(connection: ServerConnection) -> None:
     """Speaks first, gives back what comes, and closes."""
-    raw = connection.raw if isinstance(connection, AgentConnection) else None
-    tunnel = raw or WebSocketTunnel(connection)
+    tunnel = stream_over(connection)
     await tunnel.send(b"first")
     while (message := await tunnel.receive()) != EOF:
         await tunnel.send(message)

@@ -12,8 +12,7 @@ import paddock.server.streams as streams_module
 from paddock.model.errors import Transient
 from paddock.model.objects import HostId
 from paddock.server.plane import ControlPlane
-from paddock.server.streams import EOF
-from paddock.wire.channel import ChannelClosed
+from paddock.wire.channel import EOF, ChannelClosed
 from paddock.wire.messages import OpenStream, decode_from_server
 from paddock.wire.raw_stream import TAKEN
 from serving import PlayedAgent, add_host, running_plane
@@ -42,6 +41,9 @@ class Tunnel:
 
     async def close(self, reason: str = "") -> None:
         self.closed.set()
+
+    async def gone(self) -> None:
+        await self.closed.wait()
 
 
 def play(tmp_path: Path, scene: Callable[[ControlPlane, PlayedAgent], Awaitable[None]]) -> None:
@@ -254,5 +256,30 @@ def test_a_connection_left_in_the_middle_is_not_kept(tmp_path: Path, monkeypatch
         writer.close()
         await carrying
         assert tunnel.closed.is_set()
+
+    play(tmp_path, scene)
+
+
+@pytest.mark.parametrize("most", [1024, 8])
+def test_what_an_engine_says_to_who_has_gone_is_let_pass(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, most: int
+) -> None:
+    """`wait` answers that it was broken off: its connection is kept all the same. Who says too much loses it."""
+    monkeypatch.setattr(streams_module, "MOST_LAST_WORDS", most)
+
+    async def scene(plane: ControlPlane, agent: PlayedAgent) -> None:
+        tunnel = Tunnel(kept=True)
+        _, writer, carrying = await opened(plane, agent, tunnel)
+        writer.close()
+        assert await tunnel.from_server.get() == EOF
+        for words in (b"context ", b"canceled"):
+            await tunnel.to_server.put(words)
+        await tunnel.to_server.put(EOF)
+        if most < 16:
+            await carrying
+            return
+        await until_async(lambda: plane.streams.idle == 1, "the connection waits for its next stream")
+        await agent.leave()
+        await carrying
 
     play(tmp_path, scene)

@@ -8,16 +8,16 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 
 import pytest
 
-from paddock.wire import engine_http
-from paddock.wire.engine_http import (
-    ByteStream,
+from paddock.wire.engine_connection import ByteStream
+from paddock.wire.engine_errors import (
     EngineBadRequest,
     EngineConflict,
+    EngineError,
     EngineFault,
-    EngineHttp,
     EngineNotFound,
     EngineUnreachable,
 )
+from paddock.wire.engine_http import EngineHttp
 
 Script = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 PING = b"HTTP/1.1 200 OK\r\nApi-Version: 1.41\r\nContent-Length: 2\r\n\r\nOK"
@@ -100,7 +100,7 @@ def test_an_engine_too_old_is_refused() -> None:
     engine = Engine(answers(b""), b"1.24")
 
     async def work(http: EngineHttp) -> None:
-        with pytest.raises(engine_http.EngineError, match=r"speaks API 1\.24; Paddock needs 1\.40"):
+        with pytest.raises(EngineError, match=r"speaks API 1\.24; Paddock needs 1\.40"):
             await http.json("GET", "/info")
 
     engine.run(work)
@@ -110,7 +110,7 @@ def test_an_engine_too_old_is_refused() -> None:
     ("status", "kind"),
     [(400, EngineBadRequest), (404, EngineNotFound), (409, EngineConflict), (500, EngineFault), (503, EngineFault)],
 )
-def test_errors_carry_status_and_the_engines_words(status: int, kind: type[engine_http.EngineError]) -> None:
+def test_errors_carry_status_and_the_engines_words(status: int, kind: type[EngineError]) -> None:
     engine = Engine(answers(response(f"{status} X", b'{"message":"No such thing"}')))
 
     async def work(http: EngineHttp) -> None:

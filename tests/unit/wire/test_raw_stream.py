@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from paddock.wire.channel import ChannelClosed
-from paddock.wire.raw_stream import EOF, MOST_ARRIVED_BYTES, RawStream
+from paddock.wire.channel import EOF, ChannelClosed
+from paddock.wire.raw_stream import MOST_ARRIVED_BYTES, RawStream
 
 
 class Wire(asyncio.Transport):

@@ -113,9 +113,9 @@ def format_float(number: float, *, bits: int = 64, low: int = -4, high: int = 6)
     return f"{sign}{whole}.{fraction}" if fraction else sign + whole
 
 
-def json_float(number: float, *, bits: int = 64) -> str:
+def json_float(number: float) -> str:
     """encoding/json: exponents below -6 or from 21 on, without a leading zero in the exponent."""
-    text = format_float(number, bits=bits, low=-6, high=21)
+    text = format_float(number, low=-6, high=21)
     return re.sub(r"e-0(\d)$", r"e-\1", text)
 
 

@@ -10,7 +10,6 @@ from .tree import Map, Seq, Value
 
 _NAMESPACES = ("network_mode", "ipc", "pid", "uts", "cgroup")
 _TRUE = ("1", "t", "T", "TRUE", "true", "True")
-SECRET_VALUE = "x-#value"
 
 
 def normalize(model: Map, name: str, environment: Mapping[str, str]) -> Map:
@@ -141,16 +140,11 @@ def _named(value: Value, key: str, project: str) -> Value:
 
 
 def resolve_environment(model: Map, environment: Mapping[str, str]) -> Map:
-    """Listed variables without `=`, and secrets and configs that name a variable, take its value."""
+    """Services' listed variables without `=` take their value."""
     result = model.like(model)
-    services, secrets, configs = (result.get(key) for key in ("services", "secrets", "configs"))
+    services = result.get("services")
     if isinstance(services, Map):
         result["services"] = services.like({key: _listed(item, environment) for key, item in services.items()})
-    if isinstance(secrets, Map):
-        changed = {key: _valued(item, SECRET_VALUE, environment) for key, item in secrets.items()}
-        result["secrets"] = secrets.like(changed)
-    if isinstance(configs, Map):
-        result["configs"] = configs.like({key: _valued(item, "content", environment) for key, item in configs.items()})
     return result
 
 
@@ -164,10 +158,3 @@ def _listed(service: Value, environment: Mapping[str, str]) -> Value:
             items.append(f"{item}={environment[item]}" if item in environment else item)
             marks.append(mark)
     return service.with_item("environment", Seq(items, marks))
-
-
-def _valued(value: Value, key: str, environment: Mapping[str, str]) -> Value:
-    name = value.get("environment") if isinstance(value, Map) else None
-    if isinstance(value, Map) and isinstance(name, str) and name in environment:
-        return value.with_item(key, environment[name])
-    return value

@@ -27,9 +27,6 @@ class Origin(msgspec.Struct, frozen=True):
             path = path[:cut] if cut > 0 else ""
         return None
 
-    def was_relative(self, path: str) -> bool:
-        return path in self.relative
-
 
 def origin_of(model: Map) -> Origin:
     places: dict[str, Mark] = {}

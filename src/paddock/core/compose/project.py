@@ -13,14 +13,14 @@ from .discovery import Found, check_name, discover, normal_name
 from .envfiles import Resolver
 from .files import Files, Options
 from .loader import load_model
-from .normalize import SECRET_VALUE, normalize
+from .normalize import normalize
 from .origin import Origin, origin_of
 from .reader import Reader, Scope
 from .report import Report
 from .selection import select
 from .shape_of_project import SECTIONS, bind, extensions_of, service_extensions
 from .template import BadTemplate, MissingVariable, substitute
-from .tree import Map, Value
+from .tree import Map
 from .yaml_documents import read_documents
 
 Services: TypeAlias = "dict[str, dict[str, Json]]"
@@ -31,9 +31,8 @@ class Project(msgspec.Struct, frozen=True, kw_only=True):
 
     `model` is the JSON-able model: `name`, `services`, and where there are any `networks`, `volumes`, `secrets`,
     `configs`, `models` and top-level `x-` keys. `disabled` are the services that no active profile enables.
-    `secret_values` and `config_values` hold what `environment:` sources said (resource -> text); they are in no
-    other field. `extensions` are the services' own `x-` keys. `uninterpolated` is set instead of a
-    bound model when variables are left in place.
+    `extensions` are the services' own `x-` keys. Without `interpolated` the model is not bound: variables are left
+    in place.
     """
 
     name: str
@@ -46,8 +45,6 @@ class Project(msgspec.Struct, frozen=True, kw_only=True):
     warnings: tuple[str, ...]
     origin: Origin
     extensions: Mapping[str, Mapping[str, Json]]
-    secret_values: Mapping[str, str]
-    config_values: Mapping[str, str]
     interpolated: bool = True
 
     def __repr__(self) -> str:
@@ -137,9 +134,6 @@ class _Builder:
     def bound(self, model: Map) -> Project:
         sections = bind(model, At(model, self.report))
         self.report.stop()
-        secrets, configs = _values(model)
-        for name in configs:
-            sections["configs"][name].pop("content", None)
         services, disabled = split_profiles(sections["services"], self.found.profiles)
         if self.options.consistency:
             self._check(services, disabled, sections, model)
@@ -150,10 +144,7 @@ class _Builder:
         resolved = files.environments(chosen.services) if self.options.services else chosen.services
         self.report.stop()
         bound = self._assembled(resolved, used_resources(chosen.enabled), sections, model)
-        project = self._project(model, bound)
-        return msgspec.structs.replace(
-            project, disabled=dict(chosen.disabled), secret_values=secrets, config_values=configs
-        )
+        return msgspec.structs.replace(self._project(model, bound), disabled=dict(chosen.disabled))
 
     def _check(self, services: Services, disabled: Services, sections: Mapping[str, Services], model: Map) -> None:
         for path, message, hint in check(services, disabled, sections):
@@ -188,24 +179,8 @@ class _Builder:
             warnings=tuple(self.report.warnings),
             origin=origin_of(model),
             extensions=service_extensions(model),
-            secret_values={},
-            config_values={},
             interpolated=self.options.interpolate,
         )
-
-
-def _values(model: Map) -> tuple[dict[str, str], dict[str, str]]:
-    """What secrets and configs with `environment:` hold."""
-    return _found(model.get("secrets"), SECRET_VALUE), _found(model.get("configs"), "content")
-
-
-def _found(section: Value, key: str) -> dict[str, str]:
-    found = {}
-    for name, item in section.items() if isinstance(section, Map) else ():
-        value = item.get(key) if isinstance(item, Map) and "environment" in item else None
-        if isinstance(value, str):
-            found[name] = value
-    return found
 
 
 def split_profiles(services: Services, profiles: tuple[str, ...]) -> tuple[Services, Services]:

@@ -13,7 +13,7 @@ from litestar.types import ExceptionHandlersMap
 
 from paddock.model.errors import Broken, Full, Invalid, PaddockError, Problem, Refused, Transient, UserError
 from paddock.wire.api import ErrorAnswer
-from paddock.wire.engine_http import EngineError
+from paddock.wire.engine_errors import EngineError
 from paddock.world.world import World
 
 NDJSON = "application/x-ndjson"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from litestar import delete, get, post, put
+from litestar.handlers import HTTPRouteHandler
 from litestar.params import FromPath, FromQuery, JSONBody
 
 from paddock.core import commands
@@ -13,7 +14,7 @@ from paddock.core.powers import check_powers, stack_powers
 from paddock.core.stacks import apply_stack, orphans
 from paddock.model.changes import Change
 from paddock.model.errors import UserError
-from paddock.model.objects import Environment, Service, Stack
+from paddock.model.objects import Service, Stack
 from paddock.model.snapshot import Snapshot
 from paddock.model.specs import StackSpec
 from paddock.server.committing import Decision
@@ -41,6 +42,7 @@ from paddock.wire.api import (
 
 BELOW = "/v1/environments/{environment_name:str}"
 ONE_SERVICE = BELOW + "/services/{stack:str}/{name:str}"
+MOST_REPLICAS = 1_000_000
 
 
 @get(f"{BELOW}/stacks", tags=["stacks"])
@@ -126,52 +128,27 @@ async def scale(
     return await _accepted(api, decide)
 
 
-MOST_REPLICAS = 1_000_000
-_ACTIONS: dict[str, Callable[[Snapshot, Service, float], Sequence[Change]]] = {
-    "restart": lambda _snapshot, service, _now_s: commands.restart(service),
-    "stop": lambda _snapshot, service, _now_s: commands.stop(service),
-    "start": lambda _snapshot, service, _now_s: commands.start(service),
-    "pause": lambda _snapshot, service, _now_s: commands.pause(service),
-    "resume": lambda _snapshot, service, _now_s: commands.resume(service),
-    "rollback": commands.rollback,
-}
+def _action(verb: str, decide: Callable[[Snapshot, Service, float], Sequence[Change]]) -> HTTPRouteHandler:
+    """A route that asks something of one service without further words."""
+
+    async def act(api: TheApi, environment: TheEnvironment, stack: FromPath[str], name: FromPath[str]) -> Accepted:
+        def on_service(snapshot: Snapshot) -> Sequence[Change]:
+            return decide(snapshot, service_named(snapshot, environment, stack, name), api.world.now_s())
+
+        return await _accepted(api, on_service)
+
+    act.__name__ = verb
+    return post(f"{ONE_SERVICE}/{verb}", status_code=200, tags=["services"])(act)
 
 
-async def _act(api: Api, environment: Environment, service: tuple[str, str], action: str) -> Accepted:
-    def decide(snapshot: Snapshot) -> Sequence[Change]:
-        return _ACTIONS[action](snapshot, service_named(snapshot, environment, *service), api.world.now_s())
-
-    return await _accepted(api, decide)
-
-
-@post(f"{ONE_SERVICE}/restart", status_code=200, tags=["services"])
-async def restart(api: TheApi, environment: TheEnvironment, stack: FromPath[str], name: FromPath[str]) -> Accepted:
-    return await _act(api, environment, (stack, name), "restart")
-
-
-@post(f"{ONE_SERVICE}/stop", status_code=200, tags=["services"])
-async def stop(api: TheApi, environment: TheEnvironment, stack: FromPath[str], name: FromPath[str]) -> Accepted:
-    return await _act(api, environment, (stack, name), "stop")
-
-
-@post(f"{ONE_SERVICE}/start", status_code=200, tags=["services"])
-async def start(api: TheApi, environment: TheEnvironment, stack: FromPath[str], name: FromPath[str]) -> Accepted:
-    return await _act(api, environment, (stack, name), "start")
-
-
-@post(f"{ONE_SERVICE}/rollback", status_code=200, tags=["services"])
-async def rollback(api: TheApi, environment: TheEnvironment, stack: FromPath[str], name: FromPath[str]) -> Accepted:
-    return await _act(api, environment, (stack, name), "rollback")
-
-
-@post(f"{ONE_SERVICE}/pause", status_code=200, tags=["services"])
-async def pause(api: TheApi, environment: TheEnvironment, stack: FromPath[str], name: FromPath[str]) -> Accepted:
-    return await _act(api, environment, (stack, name), "pause")
-
-
-@post(f"{ONE_SERVICE}/resume", status_code=200, tags=["services"])
-async def resume(api: TheApi, environment: TheEnvironment, stack: FromPath[str], name: FromPath[str]) -> Accepted:
-    return await _act(api, environment, (stack, name), "resume")
+ACTIONS = [
+    _action("restart", lambda _snapshot, service, _now_s: commands.restart(service)),
+    _action("stop", lambda _snapshot, service, _now_s: commands.stop(service)),
+    _action("start", lambda _snapshot, service, _now_s: commands.start(service)),
+    _action("rollback", commands.rollback),
+    _action("pause", lambda _snapshot, service, _now_s: commands.pause(service)),
+    _action("resume", lambda _snapshot, service, _now_s: commands.resume(service)),
+]
 
 
 @get(f"{BELOW}/networks", tags=["networks"])
@@ -196,6 +173,6 @@ async def explain_name(api: TheApi, environment: TheEnvironment, name: FromPath[
 
 
 ROUTES = [
-    list_stacks, get_stack, put_stack, delete_stack, list_services, get_service, scale, restart, stop, start, rollback,
-    pause, resume, list_networks, list_volumes, delete_volume, explain_name,
+    list_stacks, get_stack, put_stack, delete_stack, list_services, get_service, scale, *ACTIONS,
+    list_networks, list_volumes, delete_volume, explain_name,
 ]  # fmt: skip
