@@ -21,8 +21,6 @@ HEARTBEAT_S = 2.0
 """An agent that has sent nothing else for this long sends a `Heartbeat`."""
 SILENT_AFTER_S = 6.0
 """A server that has heard nothing for this long takes the connection for dead; so does an agent."""
-LOST_AFTER_S = 10.0
-"""A host not heard of for this long is lost, and its movable units go elsewhere."""
 
 
 class Message(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="type", tag=str.lower):
@@ -95,7 +93,7 @@ class FetchImage(Message, frozen=True, kw_only=True):
 
 
 class Renew(Message, frozen=True, kw_only=True):
-    """The agent's certificate ends before long: `csr` is a request, PEM, with a new key. From protocol 2 on."""
+    """The agent's certificate ends before long: `csr` is a request, PEM, with a new key."""
 
     csr: str
 

@@ -3,10 +3,8 @@ from __future__ import annotations
 from typing import Any
 
 from paddock.core import commands
-from paddock.core.reconcile.hosts import LOST_AFTER_S
 from paddock.model.objects import Environment, HostState, UnitState
 from paddock.model.specs import Resources, VolumeMount, VolumeSpec
-from paddock.wire import messages
 from pretend_cluster import ENVIRONMENT, Cluster, make_service, make_stack
 
 GIB = 1 << 30
@@ -23,10 +21,6 @@ def breaker(cluster: Cluster) -> str:
     environment = cluster.snapshot.get(Environment, ENVIRONMENT)
     assert environment is not None
     return environment.breaker
-
-
-def test_the_wire_and_the_decider_agree_on_when_a_host_is_lost() -> None:
-    assert LOST_AFTER_S == messages.LOST_AFTER_S
 
 
 def test_a_silent_host_is_lost_after_its_grace_and_its_units_go_elsewhere() -> None:
