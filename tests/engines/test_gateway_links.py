@@ -76,13 +76,15 @@ def test_what_it_shares_with_has_to_be_on_one_host(docker: Docker) -> None:
     assert "it needs two on h2" in refused
 
 
-def test_who_has_no_volumes_may_be_on_any_host(docker: Docker) -> None:
+def test_who_has_no_volumes_may_be_on_another_host(docker: Docker) -> None:
     docker.done("create", "--name", "bare", *on("h1"), "busybox", "true")
     docker.done("run", "--name", "full", "-v", "/data", *on("h2"), "busybox", "touch", "/data/here")
     sources = ("--volumes-from", "bare", "--volumes-from", "full:ro")
     assert docker.done("run", "--name", "takes", *sources, "busybox", "ls", "/data") == "here"
     assert docker.host_of("takes") == "h2"
     assert len(docker.inspect("takes")["HostConfig"]["VolumesFrom"]) == 2
+    docker.done("create", "--name", "lonely", "--volumes-from", "bare", "busybox", "true")
+    assert docker.host_of("lonely") == "h1"
     refused = docker.refused("run", "--network", "container:bare", "--volumes-from", "full", "busybox", code=125)
     assert "it needs bare on h1" in refused
 

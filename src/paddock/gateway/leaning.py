@@ -1,4 +1,4 @@
-"""Whose host a new container has to be on: theirs whose namespaces or volumes it wants, as far as they have any."""
+"""Whose host a new container has to be on: theirs whose namespaces or volumes it wants."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Json = dict[str, Any]
 class Leaning(NamedTuple):
     """`ids`: as the client calls them -> as their engines do. `beside`: id of a host -> why it must be that one.
 
-    `without`: those of `ids` that have nothing to give, wherever they are: no engine needs to hear of them.
+    `without`: those of `ids` that have no volumes to give and are on other hosts, where no engine could find them.
     """
 
     ids: dict[str, str]
@@ -28,20 +28,26 @@ class Leaning(NamedTuple):
 
 async def leaning(call: Call, body: Json) -> Leaning:
     """Raises `ApiProblem` for who is not there, or is none of the caller's."""
-    ids: dict[str, str] = {}
-    beside: dict[str, str] = {}
-    without: list[str] = []
+    found: dict[str, Found] = {}
     for one in leans_on(body):
-        found = await partner(call, one)
-        await check_reach(call, found)
-        ids[one] = found.engine_name
-        if one not in namespaces_of(body) and not await _has_mounts(call, found):
-            without.append(found.engine_name)
-            continue
-        called = found.unit.name if found.unit is not None else one
-        known = beside.get(found.host.id)
-        beside[found.host.id] = f"{known} and {called}" if known else f"it needs {called}"
-    return Leaning(ids, beside, tuple(without))
+        found[one] = await partner(call, one)
+        await check_reach(call, found[one])
+    hosts = list(dict.fromkeys(one.host.id for one in found.values()))
+    if len(hosts) > 1:
+        # Together if they can be: only now does it matter who has nothing to give.
+        namespaces = namespaces_of(body)
+        giving = [one.host.id for name, one in found.items() if name in namespaces or await _has_mounts(call, one)]
+        hosts = list(dict.fromkeys(giving)) or hosts[:1]
+    return Leaning(
+        {name: one.engine_name for name, one in found.items()},
+        {host: _why(host, found) for host in hosts},
+        tuple(one.engine_name for one in found.values() if one.host.id not in hosts),
+    )
+
+
+def _why(host: str, found: dict[str, Found]) -> str:
+    there = [(name, one.unit) for name, one in found.items() if one.host.id == host]
+    return "it needs " + " and ".join(unit.name if unit is not None else name for name, unit in there)
 
 
 async def _has_mounts(call: Call, found: Found) -> bool:

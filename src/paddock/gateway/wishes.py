@@ -34,7 +34,7 @@ class Wish(msgspec.Struct, frozen=True, kw_only=True):
     reschedule: Literal["", "on-node-failure"] = ""
     links: tuple[str, ...] = ()
     without: tuple[str, ...] = ()
-    """Of `VolumesFrom`, by their engines' names: they have no volumes, so the engine is not told."""
+    """Of `VolumesFrom`, by their engines' names: they have no volumes and another host, so the engine is not told."""
 
 
 def host_config(body: Json) -> Json:
@@ -92,7 +92,7 @@ def _renamed(entry: str, ids: dict[str, str]) -> str:
 
 
 def for_engine(wish: Wish) -> Json:
-    """The body without those of `VolumesFrom` who have nothing to give, and may be on another host."""
+    """The body without those of `VolumesFrom` who have nothing to give and are on another host."""
     host = host_config(wish.body)
     if not wish.without:
         return wish.body

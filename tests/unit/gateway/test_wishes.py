@@ -225,7 +225,7 @@ def test_whom_a_container_leans_on() -> None:
     assert host["VolumesFrom"] == ["c:ro", "d"]
 
 
-def test_the_engine_hears_of_no_one_who_has_no_volumes() -> None:
+def test_the_engine_hears_of_no_one_who_is_on_another_host() -> None:
     body = {"Image": "i", "HostConfig": {"VolumesFrom": ["c:ro", "d"], "Memory": 5}}
     wish = Wish(name="web", body=body, placement=Placement(), without=("c",))
     assert for_engine(wish) == {"Image": "i", "HostConfig": {"VolumesFrom": ["d"], "Memory": 5}}
