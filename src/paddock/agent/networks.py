@@ -107,7 +107,7 @@ class Networks:
     async def _make(self, network: NetworkAssignment, *, left: bool) -> None:
         """Raises `Transient` while what holds the network of before is on its way out: a host that was given up for
         lost may have another gateway when it is back, and its old containers are still being stopped. They may as well
-        be on a network that is not this host's any more, and whose subnet this one has now (`left`, when room was made)."""
+        be on a network that is not this host's any more, and has this one's subnet (`left`: when room was made)."""
         held = self._being_left(network.network)
         try:
             await self._engine.apply(EnsureNetwork(network=network))
