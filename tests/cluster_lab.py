@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -290,6 +291,8 @@ def lab() -> Iterator[Lab]:
         finally:
             if not reused:
                 cluster.down()
+                for folder in (config.parent, root):
+                    shutil.rmtree(folder, ignore_errors=True)
 
 
 def cache() -> Path:
