@@ -7,7 +7,7 @@ import pytest
 from sim.planted import find
 
 
-@pytest.mark.parametrize("name", ["ledger-not-synced", "ports-not-looked-at", "states-go-back"])
+@pytest.mark.parametrize("name", ["ledger-not-synced", "taken-out-halfway", "states-go-back"])
 def test_a_planted_bug_is_found(name: str) -> None:
     seed, words = find(name)
     assert seed, f"{name} survived"
