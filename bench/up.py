@@ -54,13 +54,18 @@ def by_paddock(ground: Ground, file: Path) -> float:
 
 
 def by_compose(binary: str, engine: str, file: Path) -> float:
-    command = [binary, "-f", str(file)]
+    # A name of its own: the cluster's network lingers on the engine for two seconds, and would be taken for its own.
+    command = [binary, "-p", f"{STACK}-compose", "-f", str(file)]
     variables = dict(os.environ) | {"DOCKER_HOST": engine, "COMPOSE_PROGRESS": "plain"}
     took = 0.0
     for words in (["up", "-d"], ["down"]):
         began = time.perf_counter()
-        subprocess.run([*command, *words], env=variables, capture_output=True, timeout=TIMEOUT_S, check=True)
+        done = subprocess.run(
+            [*command, *words], env=variables, capture_output=True, text=True, timeout=TIMEOUT_S, check=False
+        )
         took = took or time.perf_counter() - began
+        if done.returncode:
+            raise SystemExit(f"{' '.join([*command, *words])} ended with {done.returncode}:\n{done.stderr}")
     return took
 
 
