@@ -50,12 +50,23 @@ def by_paddock(ground: Ground, file: Path) -> float:
     ground.paddock("up", "-d", "-f", str(file))
     took = time.perf_counter() - began
     ground.paddock("down", "-p", STACK)
+    for engine in ground.hosts.values():
+        _wait_until_gone(engine)
     return took
 
 
+def _wait_until_gone(engine: str) -> None:
+    """The network lingers on the engine, so that the next one's turn would have to take it away first."""
+    deadline = time.monotonic() + TIMEOUT_S
+    look = ["docker", "-H", engine, "network", "ls", "-q", "--filter", f"name=^{STACK}_default$"]
+    while subprocess.run(look, capture_output=True, timeout=TIMEOUT_S, check=True).stdout:
+        if time.monotonic() > deadline:
+            raise SystemExit(f"the network of {STACK} stays on {engine}")
+        time.sleep(0.1)
+
+
 def by_compose(binary: str, engine: str, file: Path) -> float:
-    # A name of its own: the cluster's network lingers on the engine for two seconds, and would be taken for its own.
-    command = [binary, "-p", f"{STACK}-compose", "-f", str(file)]
+    command = [binary, "-f", str(file)]
     variables = dict(os.environ) | {"DOCKER_HOST": engine, "COMPOSE_PROGRESS": "plain"}
     took = 0.0
     for words in (["up", "-d"], ["down"]):
