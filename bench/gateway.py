@@ -9,6 +9,7 @@ Needs a playground that is up (PADDOCK_PLAYGROUND says where), with the image bu
 from __future__ import annotations
 
 import os
+import signal
 import statistics
 import subprocess
 import tempfile
@@ -18,6 +19,7 @@ from pathlib import Path
 
 TIMES = 9
 COPY_MIB = 64
+MOST_S = 900
 LINES = 20_000
 NETWORK = "bench-network"
 RUNS = ("run -d", "run -d, network")
@@ -31,7 +33,8 @@ Act = Callable[[Path, int], None]
 
 
 def docker(socket: Path, *arguments: str) -> None:
-    """No timeout: waiting with one looks every so often only, up to 50 ms apart, which rounds what is measured."""
+    """Without a timeout of its own: waiting with one looks only every so often, up to 50 ms apart, and rounds what is
+    measured. The whole run has an end instead."""
     subprocess.run(["docker", "-H", f"unix://{socket}", *arguments], check=True, stdout=subprocess.DEVNULL)
 
 
@@ -83,6 +86,7 @@ def measure(scene: str, act: Act, sockets: dict[str, Path], spent: dict[tuple[st
 
 def main() -> None:
     """One and the other take turns, so that whatever else the machine does falls on both."""
+    signal.alarm(MOST_S)
     sockets = {"gateway": GATEWAY, "engine": ENGINE}
     with tempfile.TemporaryDirectory() as folder:
         found = scenes(Path(folder))

@@ -23,7 +23,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from ground import IMAGE, TIMEOUT_S, Ground, playground
+from ground import IMAGE, TIMEOUT_S, Ground, playground, timed
 from paddock.wire.engine_http import EngineHttp, unix_dial
 
 STACK = "benchup"
@@ -68,15 +68,8 @@ def _wait_until_gone(engine: str) -> None:
 def by_compose(binary: str, engine: str, file: Path) -> float:
     command = [binary, "-f", str(file)]
     variables = dict(os.environ) | {"DOCKER_HOST": engine, "COMPOSE_PROGRESS": "plain"}
-    took = 0.0
-    for words in (["up", "-d"], ["down"]):
-        began = time.perf_counter()
-        done = subprocess.run(
-            [*command, *words], env=variables, capture_output=True, text=True, timeout=TIMEOUT_S, check=False
-        )
-        took = took or time.perf_counter() - began
-        if done.returncode:
-            raise SystemExit(f"{' '.join([*command, *words])} ended with {done.returncode}:\n{done.stderr}")
+    took = timed([*command, "up", "-d"], variables)
+    timed([*command, "down"], variables)
     return took
 
 

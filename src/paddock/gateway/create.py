@@ -87,7 +87,7 @@ async def create(call: Call) -> Answer:
 
 async def _made_somewhere(call: Call, wished: Wish) -> Answer:
     """A host that fails at it (its disk is full, its engine is dying) is tried once, as long as another will do."""
-    tried: dict[str, PaddockError] = {}
+    tried: dict[str, BaseException] = {}
     while True:
         placement = _shunning(wished.placement, tuple(tried))
         unit_id = await _committed(call, service_spec(replace(wished, placement=placement)))
@@ -97,15 +97,17 @@ async def _made_somewhere(call: Call, wished: Wish) -> Answer:
                 raise tried[host]
             place = await _prepared(call, unit_id)
             return await _made(call, wished, place)
-        except (EngineFault, EngineUnreachable, ApiProblem) as error:
+        except BaseException as error:
             await taken_back(call, unit_id)
-            if host in tried or len(tried) + 1 == HOST_TRIES or (isinstance(error, ApiProblem) and error.status != 500):
+            if host in tried or len(tried) + 1 == HOST_TRIES or not _hosts_own(error):
                 raise
             tried[host] = error
             call.cluster.world.log.warning("a container is made elsewhere", name=wished.name, host=host, why=str(error))
-        except BaseException:
-            await taken_back(call, unit_id)
-            raise
+
+
+def _hosts_own(error: BaseException) -> bool:
+    """It says something of the host, not of what was asked for."""
+    return isinstance(error, EngineFault | EngineUnreachable) or (isinstance(error, ApiProblem) and error.status == 500)
 
 
 def _shunning(placement: Placement, hosts: tuple[str, ...]) -> Placement:

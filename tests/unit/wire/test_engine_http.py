@@ -147,8 +147,9 @@ def test_a_dead_idle_connection_is_not_used_again() -> None:
     async def work(http: EngineHttp) -> None:
         await http.json("GET", "/info")
         reader = http._idle[-1].reader if http._idle else None
-        while reader is not None and not reader.at_eof():
-            await asyncio.sleep(0)
+        async with asyncio.timeout(5):
+            while reader is not None and not reader.at_eof():
+                await asyncio.sleep(0)
         await http.json("GET", "/info")
 
     engine.run(work)
